@@ -119,7 +119,6 @@ type footprint struct {
 	row       int64   // of the columns that are read: the sum of columns
 	stored    int64   // mapped: a row of a span with all its columns
 	tensor    int64   // a row of inputs and outputs
-	lists     int64   // of result, what lies in lists, which have as many bytes of levels
 	result    int64   // a row of the output
 	rejects   int64   // the most rows that may be rejected
 	unique    int64   // of the keys of rows that are to be unique, while they are gathered
@@ -144,11 +143,6 @@ func (p *Plan) footprint() *footprint {
 	}
 	f.unique, f.found = p.uniqueBytes()
 	f.rejects = p.mostRejects()
-	for i := range p.outputs {
-		if o := &p.outputs[i]; p.Options.Format == format.Parquet && len(o.fields()) == 1 && o.width() > 1 {
-			f.lists += int64(o.width()) * elementBytes(o.value.Elem)
-		}
-	}
 	f.agreement, f.ahead = p.agreementBytes(), p.aheadBytes()
 	f.file = traitsOf(p.Options.Output).FileBytes
 	if p.live() {
@@ -233,17 +227,13 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 	}
 	m.Decoded += f.received + f.metadata
 	// Results that wait, and for each part that is written the row group that is
-	// being filled, and where it is encoded as a whole that of the part before, too.
+	// being filled.
 	waiting := waitingRows(a.WaitingRows, f.result, a.Workers, a.BatchRows)
-	result := f.result + f.lists
-	group := min(rowGroupRows, parquetfile.RowGroupBytes/max(result, 1)+1)
-	if f.lists > 0 {
-		group *= 2
-	}
-	m.Written = result * min(waiting+group*int64(writersFor(a.Workers, f.parts)), f.rows)
+	group := min(rowGroupRows, parquetfile.RowGroupBytes/max(f.result, 1)+1)
+	m.Written = f.result * min(waiting+group*int64(writersFor(a.Workers, f.parts)), f.rows)
 	m.Written += f.sorted * int64(writersFor(a.Workers, f.parts))
 	// Of a sink, those and the one that is being closed: no more than there is to write.
-	m.Written += min(f.file*int64(writersFor(a.Workers, f.parts)+1), result*f.rows)
+	m.Written += min(f.file*int64(writersFor(a.Workers, f.parts)+1), f.result*f.rows)
 	m.Agreement = f.agreement * (1 + int64(writersFor(a.Workers, f.parts)))
 	m.Rejects = (f.row + reasonBytes) * min(waiting, f.rejects)
 	m.Slack = (garbage + m.Written + m.Rejects) / 2 // see cmd/millrace: the heap grows by half before it is collected

@@ -104,10 +104,8 @@ func (p *Plan) besideTypes(err error) error {
 			said = append(said, fmt.Sprintf("%s is %s (%s)", name, c.Type, c.Why))
 		}
 	}
-	if columns := p.Dataset.LineColumns(); len(columns) == 1 && p.Options.Lines.Delimiter == "" {
-		if i := strings.IndexAny(columns[0].Name, ";\t|"); i >= 0 {
-			return fmt.Errorf("%w\nthe files are text without commas; if %q stands between their fields, --delimiter says so", err, columns[0].Name[i])
-		}
+	if hint := p.lineHint(); hint != "" {
+		err = fmt.Errorf("%w\n%s", err, hint)
 	}
 	if len(said) == 0 {
 		return err

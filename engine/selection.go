@@ -291,7 +291,7 @@ func (s *selector) compare(ctx context.Context, f *candidate) error {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case err != nil && dataset.Gone(err):
-			f.seen, f.changed = in, fmt.Sprintf("seems to be %q, which is gone: it has the name, the size and the time of change that this had", in.Path)
+			f.seen, f.changed = in, fmt.Sprintf("seems to be %q, which is gone: it has the size and the time of change that this had", in.Path)
 		}
 	}
 	return nil

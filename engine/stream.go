@@ -161,6 +161,10 @@ func (p *Plan) runPiped(ctx context.Context, lib *ort.Library, progress *Progres
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, c.streamRejects.drop()) }()
+	if err := c.stream.openManifest(p.Options.Piped); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, c.stream.dropManifest()) }()
 	found, err := p.findDuplicates(ctx, scratch)
 	if err != nil {
 		return nil, err
@@ -254,12 +258,8 @@ func (c *collector) endStream(ctx context.Context, line *pipeline, lib *ort.Libr
 	if err := manifest.Check(); err != nil {
 		return nil, err
 	}
-	beside, err := c.writeManifest(lib, manifest)
-	if err != nil {
+	if err := c.writeManifest(lib, manifest); err != nil {
 		return nil, err
-	}
-	if beside != nil {
-		defer func() { err = errors.Join(err, beside.drop()) }()
 	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -267,7 +267,7 @@ func (c *collector) endStream(ctx context.Context, line *pipeline, lib *ort.Libr
 	if err := c.stream.writer.End(); err != nil {
 		return nil, err
 	}
-	for _, f := range []*besideFile{c.streamRejects.file, beside} {
+	for _, f := range []*besideFile{c.streamRejects.file, c.stream.manifest} {
 		if f == nil {
 			continue
 		}
@@ -276,35 +276,6 @@ func (c *collector) endStream(ctx context.Context, line *pipeline, lib *ort.Libr
 		}
 	}
 	return c.summary(line, lib, started, manifest), nil
-}
-
-// writeManifest writes the manifest, which then only lacks its name; nil where none is
-// asked for.
-func (c *collector) writeManifest(lib *ort.Library, m *ledger.Manifest) (*besideFile, error) {
-	path := c.plan.Options.Piped.Manifest
-	if path == "" {
-		return nil, nil //nolint:nilnil // no manifest is wanted
-	}
-	job, err := c.plan.job(lib)
-	if err != nil {
-		return nil, err
-	}
-	m.Version, m.Mode, m.Job = ledger.ManifestVersion, ledger.ModeStream, job.Digest()
-	text, err := m.Encode()
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInternal, err)
-	}
-	f, err := newBesideFile(path)
-	if err != nil {
-		return nil, err
-	}
-	if _, err = f.Write(text); err == nil {
-		err = f.sync()
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.drop())
-	}
-	return f, nil
 }
 
 // scratch makes a directory for what a run without one of its own spills.

@@ -28,6 +28,8 @@ type streamOut struct {
 	owed   int // empty record batches that came before that
 	run    string
 	rows   int64
+
+	manifest *besideFile // nil where none is asked for
 }
 
 // countedWriter counts what goes out, and digests it where someone asks.

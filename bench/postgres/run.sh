@@ -36,6 +36,7 @@ score flights_linear rows
 rows=$(sql -c "SELECT count(*) FROM rows")
 sql -c "COPY (SELECT id, variable FROM rows) TO STDOUT (FORMAT csv)" >"$dir/rows.csv"
 sql -c "COPY (SELECT id, variable FROM rows) TO STDOUT (FORMAT binary)" >"$dir/rows.bin"
+sql -c "COPY (SELECT millrace_run, id, variable FROM rows) TO STDOUT (FORMAT csv)" >"$dir/whole.csv"
 table="(millrace_run text NOT NULL DEFAULT '20261128T000000Z-000000', id bigint, variable real)"
 for _ in $(seq "$rounds"); do
 	for format in csv binary; do
@@ -44,6 +45,9 @@ for _ in $(seq "$rounds"); do
 		file=$dir/rows.csv; [ $format = csv ] || file=$dir/rows.bin
 		took "copy-$format" sql -c "\\copy copied (id, variable) from '$file' with (format $format)"
 	done
+	clean copied
+	sql -c "CREATE TABLE copied $table"
+	took copy-csv-whole sql -c "\\copy copied from '$dir/whole.csv' with (format csv)"
 	for model in flights_linear flights_gbdt; do
 		clean scored
 		took "$model" score $model scored
@@ -61,7 +65,8 @@ done
 	echo "\`make bench-postgres\` on $(nproc) cores, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1); $("$bin/postgres" --version); commit $(git rev-parse --short HEAD); load before: $load."
 	echo "$rows rows of a run, an id and a prediction, into the same table, in turns; least of $rounds rounds. Of a run all is counted: reading"
 	echo "32 columns of Parquet, scoring, COPY and publishing; \\copy has its rows in a file. *-plain*: a table that others made, where"
-	echo "publishing copies rows once more; *append*: to a table with another run's."
+	echo "publishing copies rows once more; *append*: to a table with another run's; *whole*: the file has the run's column too, which"
+	echo "is the table's default otherwise."
 	echo
 	echo "| | seconds | M rows/s | of \\copy, CSV | of \\copy, binary |"
 	echo "|---|---|---|---|---|"

@@ -22,7 +22,7 @@ type Seen struct {
 	Unfinished []Job
 
 	byPath map[string][]*SeenInput
-	byName map[string][]*SeenInput
+	bySize map[int64][]*SeenInput
 }
 
 // SeenInput is an input as a run read it.
@@ -36,32 +36,34 @@ type SeenInput struct {
 // Add notes what a run read; runs come newest first.
 func (s *Seen) Add(run string, live bool, inputs []Input) {
 	if s.byPath == nil {
-		s.byPath, s.byName = map[string][]*SeenInput{}, map[string][]*SeenInput{}
+		s.byPath, s.bySize = map[string][]*SeenInput{}, map[int64][]*SeenInput{}
 	}
 	for _, in := range inputs {
 		in.Spans = nil
 		seen := &SeenInput{Input: in, Run: run, Live: live}
 		s.byPath[in.Path] = append(s.byPath[in.Path], seen)
-		name := filepath.Base(in.Path)
-		s.byName[name] = append(s.byName[name], seen)
+		s.bySize[in.Bytes] = append(s.bySize[in.Bytes], seen)
 	}
 }
 
 // At are the inputs that runs read at a path, the newest run's first.
 func (s *Seen) At(path string) []*SeenInput { return s.byPath[path] }
 
-// Alike are the inputs at other paths that a file may have been before it was moved:
-// they had its name, size and, as far as both are known, version and time of change.
+// Alike are the inputs at other paths that a file may have been before it was moved: they
+// had its size and, as far as both are known, version and time of change. One of another
+// name had that time to parts of a second: files of one archive have whole ones alike.
 func (s *Seen) Alike(path string, bytes int64, modified time.Time, version string) []*SeenInput {
-	return slices.DeleteFunc(slices.Clone(s.byName[filepath.Base(path)]), func(in *SeenInput) bool {
-		if in.Path == path || in.Bytes != bytes {
-			return true
-		}
+	var all []*SeenInput
+	for _, in := range s.bySize[bytes] {
+		same := in.ModTime.Equal(modified) && (modified.Nanosecond() != 0 || filepath.Base(in.Path) == filepath.Base(path))
 		if version != "" && in.Version != "" {
-			return in.Version != version
+			same = in.Version == version
 		}
-		return !in.ModTime.Equal(modified)
-	})
+		if same && in.Path != path {
+			all = append(all, in)
+		}
+	}
+	return all
 }
 
 // ReadSeen reads what the runs of a local output have read. An output that is not there

@@ -20,6 +20,9 @@ func DidYouMean(name string, candidates []string) string {
 func Name(name string, candidates []string) string {
 	best, limit := "", max(len(name)/3, 1)+1
 	for _, c := range candidates {
+		if strings.EqualFold(strings.TrimSpace(c), strings.TrimSpace(name)) {
+			return c
+		}
 		if d := edits(strings.ToLower(name), strings.ToLower(c)); d < limit {
 			best, limit = c, d
 		}

@@ -10,6 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// ErrWrite says that a scratch file cannot be made or written: no room, or no such folder.
+var ErrWrite = errors.New("temporary files cannot be written")
+
 // Dir is where scratch files go: asked, TMPDIR, or /var/tmp, which unlike /tmp is
 // hardly ever memory; the first of them that can be written to.
 func Dir(asked string) string {
@@ -26,11 +29,11 @@ func Dir(asked string) string {
 func Create(dir, what string) (*os.File, error) {
 	file, err := os.CreateTemp(dir, "millrace-"+what+"-*")
 	if err != nil {
-		return nil, fmt.Errorf("%w; TMPDIR names another folder for it", err)
+		return nil, fmt.Errorf("%w: %w; TMPDIR names another folder", ErrWrite, err)
 	}
 	if err := os.Remove(file.Name()); err != nil {
 		_ = file.Close()
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrWrite, err)
 	}
 	return file, nil
 }

@@ -27,6 +27,8 @@ var (
 	userInfo = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*:/{0,2}[^\s:/?#@"']*:)[^\s"']+@`)
 	// pair is a parameter, or a word of a connection string.
 	pair = regexp.MustCompile(`(?i)((?:^|[?&;\s"'])` + names + `\s*=\s*)('(?:[^'\\]|\\.)*'?|[^\s&;"']+)`)
+	// options are libpq's in a URI: settings of a session, among which may be an application's.
+	options = regexp.MustCompile(`(?i)([?&]options=)[^&\s"']+`)
 	// slashed is a password in what was meant for a URI.
 	slashed = regexp.MustCompile(`^(?:[A-Za-z][A-Za-z0-9+.:-]*:/+[^/?#]*|(?i:postgres|postgresql|mysql|redis):[^/?#]*):.*@`)
 	// parameter is a pair that begins or stands behind what begins one: a folder of a
@@ -39,7 +41,8 @@ var (
 
 // Hide puts stars for what may be secrets in a text.
 func Hide(text string) string {
-	return pair.ReplaceAllString(userInfo.ReplaceAllString(text, "${1}"+Mask+"@"), "${1}"+Mask)
+	text = userInfo.ReplaceAllString(text, "${1}"+Mask+"@")
+	return pair.ReplaceAllString(options.ReplaceAllString(text, "${1}"+Mask), "${1}"+Mask)
 }
 
 // In is an error where the name of a file, folder or object holds what may be a secret, or

@@ -45,6 +45,7 @@ func TestHide(t *testing.T) {
 		{"a password with an @", "postgres://me:hun@ter2@db/x", "postgres://me:***@db/x"},
 		{"one slash too few", "s3:/AKIA:hunter2@bucket/k", "s3:/AKIA:***@bucket/k"},
 		{"parameters", "az://c/k?sv=2022&sig=hunter2&se=1", "az://c/k?sv=2022&sig=***&se=1"},
+		{"settings of a session", "input: postgres://db/x?options=-c%20x.jwt=hunter2&table=t", "input: postgres://db/x?options=***&table=t"},
 		{"keywords", "host=db password = 'hunter 2' user=me", "host=db password = *** user=me"},
 		{"a quote that is not closed", "password='hunter2", "password=***"},
 		{"connection strings", "AccountName=a;AccountKey=hunter2==;E=1", "AccountName=a;AccountKey=***;E=1"},

@@ -106,7 +106,7 @@ func (p *pieces) write(b []byte) (err error) {
 		}
 	}
 	if _, err = p.scratch.WriteAt(b, p.size); scratch.Full(err) {
-		err = fmt.Errorf("no room in %s for a record batch decompressed: %w; give the folder more room, name another by TMPDIR, or write the file with smaller record batches", scratch.Dir(""), err)
+		err = fmt.Errorf("%w: no room in %s for a record batch decompressed: %w; give the folder more room, name another by TMPDIR, or write the file with smaller record batches", scratch.ErrWrite, scratch.Dir(""), err)
 	}
 	p.size += int64(len(b))
 	return err

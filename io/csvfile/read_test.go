@@ -285,6 +285,21 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
+// TestTypesBehindALongRow: a first row that is longer than what is looked at for types, or
+// than a row may be, leaves them to those after it.
+func TestTypesBehindALongRow(t *testing.T) {
+	for _, length := range []int{3 << 20, 5 << 20} {
+		text := "id,x,s\n1,1.5," + strings.Repeat("z", length) + "\n2,2.5,b\n"
+		got, err := read(t, []byte(text), lines.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := []string{"int64", "float64", "string"}; !slices.Equal(got.types, want) || len(got.rows) != 2 {
+			t.Errorf("%d bytes: types %v of %d rows; want %v of 2", length, got.types, len(got.rows), want)
+		}
+	}
+}
+
 func TestReads(t *testing.T) {
 	for _, tc := range []struct {
 		name string

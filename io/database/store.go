@@ -101,6 +101,9 @@ func (s *Store) Open(ctx context.Context, uri string) (dataset.Object, error) {
 	}
 	s.mu.Unlock()
 	kept, err := read(ctx, u)
+	if u.Spec.Table != "" && errors.Is(err, query.ErrValue) {
+		err = fmt.Errorf("%w (of a table all columns are read; a query, by --query, may do without some)", err)
+	}
 	if err != nil {
 		return nil, shownError(uri, err)
 	}

@@ -176,8 +176,9 @@ func TestInputsThatAreRefused(t *testing.T) {
 		{"sqlite:" + path + "?tabel=flights", nil, "tabel"},
 		{"sqlite:" + path + "?table=flihgts", query.ErrQuery, `did you mean "flights"?`},
 		{"sqlite:" + path + "?query=SELECT a FROM flights", query.ErrOrder, "ORDER BY"},
-		{"sqlite:" + path + "?table=u", query.ErrValue, `row 1: column "v"`},
+		{"sqlite:" + path + "?table=u", query.ErrValue, `by --query, may do without some`},
 		{"sqlite:" + path + ".gone?table=u", nil, "no such file"},
+		{"postgres://127.0.0.1:1/db?table=t&options=-c%20x.y=sentinel-4711", query.ErrURI, "options=-c%20x.y%3Dxxxxx"}, // libpq takes no second =
 		{"postgres://u:sentinel-4711@127.0.0.1:1/db?table=t&connect_timeout=1", nil, "u:xxxxx@127.0.0.1"},
 		{"postgres://u:sentinel-4711@127.0.0.1:1/db?query=SELECT 1 WHERE 'a' <> 'b@c' ORDER BY 1", nil, "u:xxxxx@127.0.0.1"},
 	} {

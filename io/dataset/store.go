@@ -246,6 +246,9 @@ func queryAt(rest string) int {
 	return first
 }
 
+// mask stands for a secret in an input's name.
+const mask = "xxxxx"
+
 // secretKeys are parts of the names of a URI's parameters whose values are secret.
 var secretKeys = []string{"pass", "secret", "token", "key", "sig", "credential", "auth"}
 
@@ -262,7 +265,7 @@ func Redact(input string) string {
 	case query.SchemePostgres, query.SchemePostgreSQL:
 		if !slashes { // and so nothing in it has its place
 			scheme, _, _ = strings.Cut(input, ":")
-			return scheme + ":xxxxx"
+			return scheme + ":" + mask
 		}
 		if i := queryAt(rest); i >= 0 { // which may have any character
 			return Redact(scheme+"://"+rest[:i]) + rest[i:]
@@ -272,7 +275,7 @@ func Redact(input string) string {
 	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
 		user, _, given := strings.Cut(rest[:i], ":")
 		if given {
-			rest = user + ":xxxxx" + rest[i:]
+			rest = user + ":" + mask + rest[i:]
 		}
 	}
 	path, query, ok := strings.Cut(rest, "?")
@@ -281,9 +284,13 @@ func Redact(input string) string {
 	}
 	pairs := strings.Split(query, "&")
 	for i, pair := range pairs {
-		name, _, given := strings.Cut(pair, "=")
-		if given && slices.ContainsFunc(secretKeys, func(k string) bool { return strings.Contains(strings.ToLower(name), k) }) {
-			pairs[i] = name + "=xxxxx"
+		name, value, given := strings.Cut(pair, "=")
+		switch {
+		case !given:
+		case unescaped(name) == "options":
+			pairs[i] = name + "=" + redactOptions(value)
+		case isSecretKey(unescaped(name)):
+			pairs[i] = name + "=" + mask
 		}
 	}
 	return scheme + "://" + path + "?" + strings.Join(pairs, "&")

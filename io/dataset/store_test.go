@@ -161,6 +161,18 @@ func TestRedact(t *testing.T) {
 		"postgres:/me:secret@host/db?table=t":  "postgres:xxxxx",
 		"pg://me@host/db?password=secret&a=b":  "pg://me@host/db?password=xxxxx&a=b",
 		"https://host/x?X-Amz-Signature=0f":    "https://host/x?X-Amz-Signature=xxxxx",
+		// Settings of a session, as libpq's options have them.
+		"postgres://h/d?options=-c%20search_path%3Dshop&table=t":                        "postgres://h/d?options=-c%20search_path%3Dshop&table=t",
+		"postgres://h/d?options=-c%20x.token%3Dsecret":                                  "postgres://h/d?options=-c%20x.token%3Dxxxxx",
+		"postgres://h/d?options=-cx.token=secret%20--app.jwt=secret":                    "postgres://h/d?options=-cx.token%3Dxxxxx%20--app.jwt%3Dxxxxx",
+		`postgres://h/d?options=-c%20work_mem=1MB%20-c%20my_auth=se\%20cret%20-c%20a=b`: "postgres://h/d?options=-c%20work_mem%3D1MB%20-c%20my_auth%3Dxxxxx%20-c%20a%3Db",
+		"postgres://h/d?%6fptions=-c%20x.y%3Dsecret":                                    "postgres://h/d?%6fptions=-c%20x.y%3Dxxxxx",
+		"postgres://h/d?options=secret":                                                 "postgres://h/d?options=xxxxx",
+		"postgres://h/d?options=-c%20x.y%20%3D%20secret":                                "postgres://h/d?options=xxxxx",
+		"postgres://h/d?options=-c+x.y%3Dsecret":                                        "postgres://h/d?options=-c%2Bx.y%3Dxxxxx",
+		"postgres://h/d?options=-c%20a%zz=secret":                                       "postgres://h/d?options=xxxxx",
+		"postgres://h/d?options=-c%20x.t=secret&query=SELECT a?options=b":               "postgres://h/d?options=-c%20x.t%3Dxxxxx&query=SELECT a?options=b",
+		"postgres://h/d?x.token=secret&y.z=secret":                                      "postgres://h/d?x.token=xxxxx&y.z=xxxxx",
 	} {
 		if got := dataset.Redact(in); got != want {
 			t.Errorf("Redact(%q) = %q; want %q", in, got, want)

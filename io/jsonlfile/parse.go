@@ -27,6 +27,7 @@ const maxDepth = 64
 const (
 	noObject    = "is no JSON object"
 	noJSON      = "is no JSON"
+	noNumber    = "is no JSON, which has no NaN and no Infinity: write null"
 	tooDeep     = "is nested too deep"
 	notUTF8     = "is not UTF-8"
 	afterObject = "has text after its object"
@@ -247,6 +248,9 @@ func (p *parser) number() string {
 	}
 	from := at
 	at = whileDigits(text, at)
+	if rest := text[from:]; at == from && (bytes.HasPrefix(rest, []byte("NaN")) || bytes.HasPrefix(rest, []byte("Infinity"))) {
+		return noNumber
+	}
 	if at == from || at > from+1 && text[from] == '0' {
 		return noJSON
 	}

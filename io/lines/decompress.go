@@ -111,7 +111,7 @@ func (f *textFile) decompress(from io.Reader, scratch *scratch, stop func() erro
 }
 
 // decompress writes all members or frames of a stream, one after the other.
-func decompress(to io.Writer, from io.Reader, c codec, stop func() error) error {
+func decompress(to io.Writer, from *bufio.Reader, c codec, stop func() error) error {
 	var text io.Reader
 	switch c {
 	case gzipped:
@@ -119,7 +119,7 @@ func decompress(to io.Writer, from io.Reader, c codec, stop func() error) error 
 		if err != nil {
 			return damaged(err)
 		}
-		text = z
+		text = &members{from: from, z: z}
 	default:
 		z, err := zstd.NewReader(from, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {

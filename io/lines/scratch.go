@@ -48,8 +48,8 @@ func (s *scratch) extent() (file *os.File, at int64, err error) {
 
 // full words the error of a scratch file that cannot grow.
 func (s *scratch) full(err error) error {
-	return fmt.Errorf("no room for its decompressed text in %s, where there are %s of such text already: %w; give the folder more room, or name another by TMPDIR",
-		unnamed.Dir(s.dir), humanize.IBytes(uint64(s.next)), err)
+	return fmt.Errorf("%w: no room for its decompressed text in %s, where there are %s of such text already: %w; give the folder more room, or name another by TMPDIR",
+		unnamed.ErrWrite, unnamed.Dir(s.dir), humanize.IBytes(uint64(s.next)), err)
 }
 
 func (s *scratch) close() error {

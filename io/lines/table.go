@@ -23,6 +23,7 @@ type table struct {
 
 	own    bool // records name their own fields
 	names  []string
+	first  int64 // bytes of the first span's beginning that the sample has
 	guess  []guess
 	schema *arrow.Schema // nil before types are settled
 	given  []bool        // by column: the job gives its type
@@ -67,13 +68,37 @@ func (s *Set) learn(ctx context.Context, text *textFile, syntax Syntax) (_ *tabl
 	if err := t.index.run(ctx); err != nil {
 		return nil, err
 	}
-	if t.own = names == nil; t.own {
-		if names, err = t.findNames(ctx); err != nil {
+	t.own = names == nil
+	t.names = names
+	for t.first = sampleBytes; ; t.first *= 4 {
+		if err := t.guessTypes(ctx); err != nil {
 			return nil, err
 		}
+		if t.sawRows() || len(t.index.spans) == 0 || t.first >= t.index.spans[0].to-t.index.spans[0].from || t.first > sampleMostBytes {
+			break
+		}
 	}
-	t.names, t.guess = names, make([]guess, len(names))
-	return t, t.sample(ctx, func(f *Fields, tokens Tokenizer) {
+	if t.own {
+		err = t.noObjects(ctx)
+	}
+	return t, err
+}
+
+// sawRows says whether the sample had a row: one may be longer than the sample.
+func (t *table) sawRows() bool {
+	return slices.ContainsFunc(t.guess, func(g guess) bool { return g.rows > 0 })
+}
+
+// guessTypes guesses the types of columns, and their names where records have them, by a
+// sample.
+func (t *table) guessTypes(ctx context.Context) (err error) {
+	if t.own {
+		if t.names, err = t.findNames(ctx); err != nil {
+			return err
+		}
+	}
+	t.guess = make([]guess, len(t.names))
+	return t.sample(ctx, func(f *Fields, tokens Tokenizer) {
 		scratch := []byte{}
 		for i := range t.guess {
 			bad := f.Bad
@@ -118,9 +143,10 @@ func (t *table) see(g *guess, f *Fields, tokens Tokenizer, scratch []byte, row, 
 func (t *table) quotesMakeText() bool { return t.syntax.Format() == format.JSONLines }
 
 // Bounds of the sample that types are inferred from: rows of the first span, and of
-// some that lie evenly among the others.
+// some that lie evenly among the others. Where the first row does not fit, more is looked at.
 const (
 	sampleBytes      = 2 << 20
+	sampleMostBytes  = 16 << 20
 	sampleRows       = 10_000
 	sampleSpans      = 15
 	sampleMoreBytes  = 64 << 10
@@ -152,7 +178,7 @@ func (t *table) sampleStep() int { return max((len(t.index.spans)+sampleSpans-1)
 
 // places are where the sample's text lies.
 func (t *table) places() (all []format.Range) {
-	size := int64(sampleBytes)
+	size := t.first
 	for i := 0; i < len(t.index.spans); i += t.sampleStep() {
 		s := t.index.spans[i]
 		all = append(all, format.Range{Offset: s.from, Length: min(s.to-s.from, size)})
@@ -182,9 +208,10 @@ func (t *table) sample(ctx context.Context, see func(f *Fields, tokens Tokenizer
 	})
 }
 
-// noObjects is an error where the first line, of those that have no names, is no object
-// either: then the file is most likely not what its name says.
+// noObjects is an error where the first line begins an array, and where no line has names
+// and the first is no object either: then the file is most likely not what its name says.
 func (t *table) noObjects(ctx context.Context) error {
+	nameless := len(t.names) == 0 && len(t.set.opts.Types) == 0
 	if len(t.index.spans) == 0 {
 		return nil
 	}
@@ -196,6 +223,10 @@ func (t *table) noObjects(ctx context.Context) error {
 	first = bytes.TrimRight(first, " \t\r")
 	hint := ""
 	switch {
+	case len(first) > 0 && first[0] == '[' && !json.Valid(first):
+		return fmt.Errorf("%w: it is one array, and no lines of objects; jq -c '.[]' makes lines of an array", format.ErrDamaged)
+	case !nameless:
+		return nil
 	case len(first) > 0 && first[0] == '[':
 		hint = "; jq -c '.[]' makes lines of an array"
 	case string(first) == "{":
@@ -228,9 +259,6 @@ func (t *table) findNames(ctx context.Context) (names []string, err error) {
 		}
 		return nil
 	})
-	if err == nil && len(names) == 0 && len(t.set.opts.Types) == 0 {
-		err = t.noObjects(ctx)
-	}
 	for _, c := range t.set.opts.Types {
 		add(c.Name)
 	}

@@ -84,7 +84,7 @@ func (e *boolEncoder) end() {
 	end := headBytes + (e.valid+7)/8
 	e.values += e.valid
 	e.set += bitutil.CountSetBits(e.page, 8*headBytes, e.valid)
-	e.finish(encodedPage{encoding: parquet.Encodings.Plain}, &e.pageRows, nil, e.page[:end])
+	e.finishRows(encodedPage{encoding: parquet.Encodings.Plain}, &e.pageRows, nil, e.page[:end])
 	clear(e.page[:end])
 	e.pageRows.begin()
 }

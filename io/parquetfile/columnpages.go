@@ -89,8 +89,9 @@ func (p *pageRows) begin() { p.nulls, p.rows, p.valid = false, 0, 0 }
 // finishedPages are pages of a column chunk that wait for the end of its row group. A
 // page is
 //
-//	[the bytes of the levels u32, levels]  where the column is nullable
-//	[header]                               of some encodings
+//	[their bytes u32, repetition levels]  of a column of lists
+//	[their bytes u32, definition levels]  where the column is nullable or of lists
+//	[header]                              of some encodings
 //	values
 //
 // as DataPageV1 has it, compressed as a whole.
@@ -108,7 +109,8 @@ type finishedPages struct {
 // encodedPage is a page that waits for the end of its row group.
 type encodedPage struct {
 	packed      []byte
-	rows, nulls int
+	entries     int // values, nulls and lists without values
+	nulls       int // of entries
 	bytes       int // before compression
 	encoding    parquet.Encoding
 	least, most []byte
@@ -123,25 +125,11 @@ func (s *finishedPages) drop() {
 	s.plain, s.pages, s.stores, s.stored, s.room = false, s.pages[:0], s.stores[:0], 0, nil
 }
 
-// finish compresses and keeps a page of some rows. Its values lie in buffer from headBytes
-// on; header comes before them.
-func (s *finishedPages) finish(p encodedPage, rows *pageRows, header, buffer []byte) {
+// finish compresses and keeps a page. Its values lie in buffer from headBytes on; levels and
+// header come before them.
+func (s *finishedPages) finish(p encodedPage, levels, header, buffer []byte) {
 	mem := s.file.mem
-	var levels []byte
-	if s.nullable {
-		var short [8]byte // one run
-		levels = short[:0]
-		if rows.nulls {
-			scratch := mem.Allocate(levelBytes(rows.rows))
-			defer mem.Free(scratch)
-			levels = scratch[:0]
-		}
-		levels = appendLevels(levels, rows.bits, rows.rows, rows.valid)
-	}
 	head := len(levels) + len(header)
-	if s.nullable {
-		head += 4
-	}
 	page := buffer
 	if head <= headBytes {
 		page = page[headBytes-head:]
@@ -151,15 +139,32 @@ func (s *finishedPages) finish(p encodedPage, rows *pageRows, header, buffer []b
 		copy(joined[head:], buffer[headBytes:])
 		page = joined
 	}
-	at := 0
-	if s.nullable {
-		binary.LittleEndian.PutUint32(page, uint32(len(levels)))
-		at = 4 + copy(page[4:], levels)
-	}
-	copy(page[at:], header)
+	copy(page[copy(page, levels):], header)
 	p.packed, p.bytes = s.store(page), len(page)
-	p.rows, p.nulls = rows.rows, rows.rows-rows.valid
 	s.pages = append(s.pages, p)
+}
+
+// finishRows finishes a page of a column that is not nested.
+func (s *finishedPages) finishRows(p encodedPage, rows *pageRows, header, buffer []byte) {
+	p.entries, p.nulls = rows.rows, rows.rows-rows.valid
+	if !s.nullable {
+		s.finish(p, nil, header, buffer)
+		return
+	}
+	var short [4 + 8]byte // one run
+	levels := short[:4]
+	if rows.nulls {
+		scratch := s.file.mem.Allocate(4 + levelBytes(rows.rows))
+		defer s.file.mem.Free(scratch)
+		levels = scratch[:4]
+	}
+	s.finish(p, sized(appendLevels(levels, rows.bits, rows.rows, rows.valid)), header, buffer)
+}
+
+// sized puts the size of what follows into the first 4 bytes.
+func sized(levels []byte) []byte {
+	binary.LittleEndian.PutUint32(levels, uint32(len(levels)-4))
+	return levels
 }
 
 // store compresses a page into what is kept until the row group ends.
@@ -232,7 +237,7 @@ func (s *finishedPages) write(i int, meta *metadata.ColumnChunkMetaDataBuilder, 
 	for _, p := range s.pages {
 		nulls += p.nulls
 		given = given || dictionary != nil && p.encoding == parquet.Encodings.Plain
-		page := file.NewDataPageV1WithStats(memory.NewBufferBytes(p.packed), int32(p.rows), p.encoding,
+		page := file.NewDataPageV1WithStats(memory.NewBufferBytes(p.packed), int32(p.entries), p.encoding,
 			parquet.Encodings.RLE, parquet.Encodings.RLE, int32(p.bytes), s.statistics(p.least, p.most, p.nulls))
 		_, err := f.pager.WriteDataPage(page)
 		page.Release()

@@ -30,7 +30,7 @@ func (f *flatFile) encode(batch arrow.RecordBatch, at, n int, bytes int64) error
 		}
 	}
 	var others errgroup.Group
-	if f.texts > 0 && bytes >= concurrentBytes {
+	if f.vary && bytes >= concurrentBytes {
 		for range min(len(f.columns), cap(f.encoders)) - 1 {
 			select {
 			case f.encoders <- struct{}{}:

@@ -17,7 +17,7 @@ import (
 )
 
 // flatFile is the groupEncoder of files all of whose columns are flat numbers
-// of up to 8 bytes, as predictions and ids are, texts or booleans. It encodes pages itself,
+// of up to 8 bytes, as predictions and ids are, lists of such, texts or booleans. It encodes pages itself,
 // straight from the batches and as they come: through arrow-go that took most of
 // the time of writing them. Only encoded pages wait for the end of their row
 // group. Page headers and the footer are arrow-go's.
@@ -33,6 +33,7 @@ type flatFile struct {
 	schema    *arrow.Schema // of what is encoded, where that is of other types than the batches; or nil
 	names     []string
 	texts     int    // columns of text
+	vary      bool   // values have no common size
 	pageBytes int    // of values make a page
 	dense     []byte // stepRows values without nulls, of one column at a time
 	pager     file.PageWriter
@@ -63,6 +64,12 @@ type flatColumn struct {
 	level    int // of compression
 	order    pqschema.SortOrder
 	physical parquet.Type
+	levels   int16 // the greatest definition level
+}
+
+func (c *flatColumn) isList() bool {
+	_, ok := c.as.(arrow.ListLikeType)
+	return ok
 }
 
 func (c *flatColumn) isText() bool { return c.physical == parquet.Types.ByteArray }
@@ -96,7 +103,7 @@ func flatColumns(s *arrow.Schema, ps *pqschema.Schema, props *parquet.WriterProp
 		c := ps.Column(i)
 		columns = append(columns, flatColumn{
 			name: f.Name, of: f.Type, as: as, nullable: f.Nullable, width: width, encoding: props.EncodingFor(c.Path()),
-			level: props.CompressionLevelFor(c.Path()), order: c.SortOrder(), physical: c.PhysicalType(),
+			level: props.CompressionLevelFor(c.Path()), order: c.SortOrder(), physical: c.PhysicalType(), levels: c.MaxDefinitionLevel(),
 		})
 	}
 	return columns, true
@@ -108,6 +115,11 @@ func flatType(t arrow.DataType) (as arrow.DataType, width int, ok bool) {
 	switch t := t.(type) {
 	case *arrow.DictionaryType:
 		return flatType(t.ValueType)
+	case arrow.ListLikeType:
+		if width, ok := listedWidth(t); ok {
+			return t, width, true
+		}
+		return nil, 0, false
 	case *arrow.StringViewType:
 		return arrow.BinaryTypes.String, 0, true
 	case *arrow.BinaryViewType:
@@ -175,6 +187,7 @@ func newFlatFile(w io.Writer, ps *pqschema.Schema, md arrow.Metadata, props *par
 		if c.isText() {
 			f.texts++
 		}
+		f.vary = f.vary || c.isText() || c.isList()
 		fields[i] = arrow.Field{Name: c.name, Type: c.as, Nullable: c.nullable}
 		converts = converts || !arrow.TypeEqual(c.as, c.of)
 	}
@@ -191,6 +204,8 @@ func newFlatFile(w io.Writer, ps *pqschema.Schema, md arrow.Metadata, props *par
 // encoderOf makes the encoder of a column.
 func (f *flatFile) encoderOf(c flatColumn) columnEncoder {
 	switch {
+	case c.isList():
+		return newListEncoder(f, c)
 	case c.isText():
 		return newTextEncoder(f, c)
 	case c.physical == parquet.Types.Boolean:

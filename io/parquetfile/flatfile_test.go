@@ -378,7 +378,7 @@ func TestNumbersAreNotHeld(t *testing.T) {
 	}
 }
 
-// Columns of numbers, texts and booleans are written by our own encoders, any other column
+// Columns of numbers, lists of them, texts and booleans are written by our own encoders, any other column
 // leads to arrow-go's; what a flatFile refuses is an error.
 func TestWhoEncodes(t *testing.T) {
 	for _, c := range []struct {
@@ -392,7 +392,10 @@ func TestWhoEncodes(t *testing.T) {
 		{[]arrow.DataType{arrow.PrimitiveTypes.Int8, arrow.PrimitiveTypes.Uint8, arrow.PrimitiveTypes.Int16, arrow.PrimitiveTypes.Uint16}, "*parquetfile.flatFile"},
 		{[]arrow.DataType{arrow.FixedWidthTypes.Date64}, "*parquetfile.arrowFile"},
 		{[]arrow.DataType{arrow.FixedWidthTypes.Boolean}, "*parquetfile.flatFile"},
-		{[]arrow.DataType{arrow.ListOf(arrow.PrimitiveTypes.Int64)}, "*parquetfile.arrowFile"},
+		{[]arrow.DataType{arrow.ListOf(arrow.PrimitiveTypes.Int64), arrow.FixedSizeListOf(3, arrow.PrimitiveTypes.Float32)}, "*parquetfile.flatFile"},
+		{[]arrow.DataType{arrow.ListOf(arrow.BinaryTypes.String)}, "*parquetfile.arrowFile"},
+		{[]arrow.DataType{arrow.FixedSizeListOf(2, arrow.FixedSizeListOf(3, arrow.PrimitiveTypes.Float32))}, "*parquetfile.arrowFile"},
+		{[]arrow.DataType{arrow.MapOf(arrow.PrimitiveTypes.Int64, arrow.PrimitiveTypes.Int64)}, "*parquetfile.arrowFile"},
 		{[]arrow.DataType{&arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.PrimitiveTypes.Int64}}, "*parquetfile.flatFile"},
 		{[]arrow.DataType{&arrow.Decimal128Type{Precision: 12, Scale: 2}, arrow.BinaryTypes.String}, "*parquetfile.arrowFile"},
 	} {

@@ -11,16 +11,16 @@ import (
 // ends a packed run costs its header, and the next one's.
 const leastIndexRun = 32
 
-// indexBytes is how many bytes appendIndices makes of n indices of width bits at most.
+// indexBytes is how many bytes appendHybrid makes of n indices of width bits at most.
 func indexBytes(n, width int) int {
 	blocks := n/kernel.MiniValues + 2
 	return blocks*kernel.MiniValues/8*width + (n/leastIndexRun*2+2)*(2*binary.MaxVarintLen32+4) + 8
 }
 
-// appendIndices appends indices of width bits as the hybrid of repeated runs and packed
-// groups of 8 that Parquet has, after the byte that says the width. dst has room for
-// indexBytes more. Source: parquet-format:Encodings.md.
-func appendIndices(dst []byte, indices []uint32, width int) []byte {
+// appendHybrid appends indices or levels of width bits as the hybrid of repeated runs and packed
+// groups of 8 that Parquet has. dst has room for indexBytes more. Source:
+// parquet-format:Encodings.md.
+func appendHybrid(dst []byte, indices []uint32, width int) []byte {
 	packed := 0 // where indices begin that no run has yet
 	for i := 0; i < len(indices); {
 		run := equalFrom(indices[i:])

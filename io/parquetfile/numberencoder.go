@@ -115,7 +115,7 @@ func (e *numberEncoder) end() {
 	}
 	p := encodedPage{encoding: e.encoding}
 	p.least, p.most = e.extent.page()
-	e.finish(p, &e.pageRows, header, e.page[:headBytes+len(e.values)])
+	e.finishRows(p, &e.pageRows, header, e.page[:headBytes+len(e.values)])
 	e.begin()
 }
 

@@ -192,7 +192,7 @@ func (e *textEncoder) end() {
 		p.encoding = parquet.Encodings.RLEDict
 	}
 	e.makePage(0)
-	e.finish(p, &e.pageRows, nil, e.page)
+	e.finishRows(p, &e.pageRows, nil, e.page)
 	e.pageRows.begin()
 	e.indices = e.indices[:0]
 	if cap(e.page) > 2*(headBytes+e.file.pageBytes) { // a long value's, or many of a dictionary's
@@ -206,7 +206,7 @@ func (e *textEncoder) end() {
 func (e *textEncoder) packIndices() {
 	indices, width := arrow.Uint32Traits.CastFromBytes(e.indices), indexWidth(e.dictionary.n)
 	e.makePage(1 + indexBytes(len(indices), width))
-	e.page = appendIndices(append(e.page, byte(width)), indices, width)
+	e.page = appendHybrid(append(e.page, byte(width)), indices, width)
 }
 
 // write implements columnEncoder.

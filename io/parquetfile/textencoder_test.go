@@ -371,7 +371,7 @@ func TestPropertyIndices(t *testing.T) {
 			}
 		}
 		room := make([]byte, 0, 1+indexBytes(len(indices), width))
-		packed := appendIndices(append(room, byte(width)), indices, width)
+		packed := appendHybrid(append(room, byte(width)), indices, width)
 		if &packed[0] != &room[:1][0] {
 			t.Fatalf("%d indices of %d bits take %d bytes; there was room for %d", len(indices), width, len(packed), cap(room))
 		}

@@ -59,7 +59,7 @@ var codecs = map[string]compress.Compression{
 // format.Writer; it must not be used concurrently.
 //
 // The bytes are a function of the rows alone: a row group ends after RowGroupRows
-// rows or when it has RowGroupBytes of data (except for flat files with texts at the first
+// rows or when it has RowGroupBytes of data (except for flat files with texts or lists at the first
 // multiple of blockRows or wideBlockRows rows thereafter), and
 // is encoded as if it had come as one batch, so that neither row groups nor pages
 // depend on how batches were cut.
@@ -72,7 +72,7 @@ type Writer struct {
 	rows   int       // in the row group
 	bytes  int64     // of data in the row group
 	block  int       // rows of the row group beyond its last whole block
-	flat   *flatFile // file, if it is one with texts
+	flat   *flatFile // file, if it is one with texts or lists
 	// groupBytes ends a row group; RowGroupBytes except in tests.
 	groupBytes int64
 	blockRows  int
@@ -156,14 +156,14 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 	var file groupEncoder
 	block := blockRows
 	own := coded(true)
-	var withTexts *flatFile
+	var varying *flatFile
 	if columns, ok := flatColumns(schema, ps, own); ok {
 		var f *flatFile
 		if f, err = newFlatFile(w, ps, md, own, columns, mem); err == nil {
 			f.sparing, f.encoders = opts.Compression == "", opts.Encoders
 			file = f
-			if f.texts > 0 {
-				withTexts = f
+			if f.vary {
+				varying = f
 			}
 		}
 	} else {
@@ -175,7 +175,7 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 	if err != nil {
 		return nil, fmt.Errorf("start Parquet file: %w", err)
 	}
-	return &Writer{schema: schema, opts: opts, mem: mem, kept: kept, file: file, flat: withTexts, groupBytes: RowGroupBytes, blockRows: block}, nil
+	return &Writer{schema: schema, opts: opts, mem: mem, kept: kept, file: file, flat: varying, groupBytes: RowGroupBytes, blockRows: block}, nil
 }
 
 // spareBuffers are recyclers of writers that are closed, for the next ones: a part

@@ -3,6 +3,7 @@ package postgres
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
@@ -52,6 +53,9 @@ func newCell(a arrow.Array, to Type) (cell, error) {
 
 func appendNull(dst []byte) []byte { return append(dst, 0xff, 0xff, 0xff, 0xff) }
 
+// isNull says whether a field is a null.
+func isNull(field []byte) bool { return field[0] == 0xff }
+
 func append2(dst []byte, v uint16) []byte {
 	return append(dst, 0, 0, 0, 2, byte(v>>8), byte(v))
 }
@@ -73,7 +77,12 @@ func valueCell(a arrow.Array, to Type) (cell, error) {
 		return floatCell(a, to)
 	case pgtype.TextOID, pgtype.VarcharOID:
 		return textCell(a)
-	case pgtype.ByteaOID, pgtype.UUIDOID:
+	case pgtype.UUIDOID:
+		if texts, ok := a.(array.StringLike); ok {
+			return uuidCell(texts), nil
+		}
+		return bytesCell(a)
+	case pgtype.ByteaOID:
 		return bytesCell(a)
 	case pgtype.BoolOID:
 		if a, ok := a.(*array.Boolean); ok {
@@ -258,4 +267,31 @@ func bytesCell(a arrow.Array) (cell, error) {
 		dst = binary.BigEndian.AppendUint32(dst, uint32(len(value)))
 		return append(dst, value...), nil
 	}, nil
+}
+
+var errUUID = errors.New("it is no UUID as PostgreSQL writes them, such as 0123abcd-0123-abcd-0123-0123456789ab: make the column text")
+
+// uuidCell reads texts that come back as they are: in small letters, with four dashes.
+func uuidCell(texts array.StringLike) cell {
+	return func(dst []byte, row int) ([]byte, error) {
+		text := texts.Value(row)
+		var id [36]byte // the digits, without dashes
+		digits := id[:0]
+		for i := range len(text) {
+			switch c := text[i]; {
+			case i == 8 || i == 13 || i == 18 || i == 23:
+				if c != '-' {
+					return dst, errUUID
+				}
+			case len(text) != len(id) || (c < '0' || c > '9') && (c < 'a' || c > 'f'):
+				return dst, errUUID
+			default:
+				digits = append(digits, c)
+			}
+		}
+		if len(text) != len(id) {
+			return dst, errUUID
+		}
+		return hex.AppendDecode(append(dst, 0, 0, 0, 16), digits)
+	}
 }

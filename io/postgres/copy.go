@@ -115,15 +115,20 @@ func (c *Copy) Write(batch arrow.RecordBatch) error {
 		c.chunk = binary.BigEndian.AppendUint16(c.chunk, uint16(len(cells)))
 		for i, cell := range cells {
 			var err error
-			if c.chunk, err = cell(c.chunk, row); err != nil {
+			value := len(c.chunk)
+			if c.chunk, err = cell(c.chunk, row); err == nil && c.types[i].NotNull && isNull(c.chunk[value:]) {
+				err = errNull
+			}
+			if err != nil {
 				return fmt.Errorf("column %q: %s: %w: %w", batch.ColumnName(i), c.rowName(batch, row), ErrValue, err)
 			}
 		}
-		if err := c.pieces.took(c.chunk, len(c.chunk)-start); err != nil {
-			return fmt.Errorf("%s: %w: %w", c.rowName(batch, row), ErrValue, err)
-		}
 		c.Digest.add(c.chunk[start:])
 		c.Bytes += int64(len(c.chunk) - start)
+		var err error
+		if c.chunk, err = c.pieces.took(c.chunk, start); err != nil {
+			return fmt.Errorf("%s: %w: %w", c.rowName(batch, row), ErrValue, err)
+		}
 		c.Rows++
 		if len(c.chunk) >= chunkBytes {
 			if err := c.send(); err != nil {
@@ -133,6 +138,8 @@ func (c *Copy) Write(batch arrow.RecordBatch) error {
 	}
 	return nil
 }
+
+var errNull = errors.New("the column is NOT NULL, and this is null: leave such rows out by --where, or ALTER it to DROP NOT NULL")
 
 // rowName says which row it is: its place in what was written, and its first column, which is
 // an id where rows have any.

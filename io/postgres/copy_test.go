@@ -12,6 +12,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/extensions"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/millrace/millrace/io/postgres/pgtest"
 )
@@ -176,6 +177,34 @@ func TestUUID(t *testing.T) {
 	}
 }
 
+// TestTextIntoUUID: a text that is a UUID as the server writes them is one in a column of them.
+func TestTextIntoUUID(t *testing.T) {
+	s := pgtest.Start(t)
+	target, conn := connect(t, s, "u")
+	batch := batchOf(t, arrow.BinaryTypes.String, `["01234567-89ab-cdef-0123-456789abcdef", null]`)
+	defer batch.Release()
+	s.Must(t, "CREATE TABLE u (v uuid, millrace_run text)")
+	found, err := target.Describe(t.Context(), conn, "public", "u")
+	if err != nil {
+		t.Fatal(err)
+	}
+	types, err := target.Fit(found, batch.Schema())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := target.NewCopy(t.Context(), conn.PgConn(), "COPY u (v) FROM STDIN (FORMAT binary)", types)
+	if err := errors.Join(c.Write(batch), c.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Must(t, "SELECT v FROM u"); got != "01234567-89ab-cdef-0123-456789abcdef\n\\N" {
+		t.Errorf("psql shows %q", got)
+	}
+	back, err := target.ReadDigest(t.Context(), conn.PgConn(), "SELECT v FROM u")
+	if err != nil || back.Digest != c.Digest {
+		t.Errorf("the digest of what the server has is %s, %v; sent was %s", back.Digest, err, c.Digest)
+	}
+}
+
 // TestSpecialFloats: NaN and infinities are values like others.
 func TestSpecialFloats(t *testing.T) {
 	s := pgtest.Start(t)
@@ -204,24 +233,32 @@ func TestValuesRefused(t *testing.T) {
 	tests := []struct {
 		why    string
 		from   arrow.DataType
+		to     Type // of no OID: that of a table that is made
 		values string
 		want   string
 	}{
-		{"a NUL in a text", arrow.BinaryTypes.String, `["a","b\u0000c"]`, `column "v": row 1, whose "v" is "b\x00c": value cannot be stored in PostgreSQL: text has a NUL character`},
-		{"nanoseconds", &arrow.TimestampType{Unit: arrow.Nanosecond}, `["2026-11-28 03:00:00.000000001"]`, "finer than a microsecond"},
-		{"a time beyond the calendar", &arrow.TimestampType{Unit: arrow.Second}, `[9223372036854775]`, "beyond PostgreSQL's calendar"},
-		{"a date beyond it", arrow.FixedWidthTypes.Date32, `[-2147483648]`, "beyond PostgreSQL's calendar"},
+		{"a null where none may be", arrow.PrimitiveTypes.Int64, Type{OID: pgtype.Int8OID, NotNull: true}, `[7, null]`, `column "v": row 1, whose "v" is "(null)": value cannot be stored in PostgreSQL: the column is NOT NULL`},
+		{"no UUID", arrow.BinaryTypes.String, Type{OID: pgtype.UUIDOID}, `["cat"]`, "it is no UUID"},
+		{"one that would come back otherwise", arrow.BinaryTypes.String, Type{OID: pgtype.UUIDOID}, `["01234567-89AB-CDEF-0123-456789ABCDEF"]`, "it is no UUID as PostgreSQL writes them"},
+		{"one of too many digits", arrow.BinaryTypes.String, Type{OID: pgtype.UUIDOID}, `["01234567-89ab-cdef-0123-456789abcdef0"]`, "it is no UUID"},
+		{"a NUL in a text", arrow.BinaryTypes.String, Type{}, `["a","b\u0000c"]`, `column "v": row 1, whose "v" is "b\x00c": value cannot be stored in PostgreSQL: text has a NUL character`},
+		{"nanoseconds", &arrow.TimestampType{Unit: arrow.Nanosecond}, Type{}, `["2026-11-28 03:00:00.000000001"]`, "finer than a microsecond"},
+		{"a time beyond the calendar", &arrow.TimestampType{Unit: arrow.Second}, Type{}, `[9223372036854775]`, "beyond PostgreSQL's calendar"},
+		{"a date beyond it", arrow.FixedWidthTypes.Date32, Type{}, `[-2147483648]`, "beyond PostgreSQL's calendar"},
 	}
 	for _, test := range tests {
 		t.Run(test.why, func(t *testing.T) {
 			batch := batchOf(t, test.from, test.values)
 			defer batch.Release()
-			to, err := TypeOf(test.from)
-			if err != nil {
-				t.Fatal(err)
+			to := test.to
+			if to.OID == 0 {
+				var err error
+				if to, err = TypeOf(test.from); err != nil {
+					t.Fatal(err)
+				}
 			}
 			c := &Copy{types: []Type{to}}
-			err = c.Write(batch)
+			err := c.Write(batch)
 			if !errors.Is(err, ErrValue) || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("Write = %v; want %s", err, test.want)
 			}

@@ -4,77 +4,9 @@ import (
 	"bufio"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"sync/atomic"
 )
-
-// Rows that wait for their table are packed: a table of pieces, each of which is whole
-// tuples of COPY in binary, one behind the other. To a server a piece is one value of a
-// page's size, so that it keeps and gives back rows at a fraction of what they cost as rows.
-//
-//	piece     rows integer, bytes bytea
-//	bytes     tuple, tuple, ...
-
-// PackedDefinition is the list of columns of a table of pieces.
-const PackedDefinition = "(rows integer NOT NULL, bytes bytea NOT NULL)"
-
-// PackedColumns are the columns of a statement for NewPackedCopy.
-const PackedColumns = "rows, bytes"
-
-// pieceHead is how many bytes of a piece come before its tuples: a count of fields, the rows,
-// and the length of its tuples.
-const pieceHead = 2 + 4 + 4 + 4
-
-// pieces packs the tuples of a chunk.
-type pieces struct {
-	most   int // bytes of one; 0: tuples are not packed
-	start  int // in the chunk, of the one that is open
-	rows   int // of the one that is open; none is where they are 0
-	widest int // of its tuples
-	closed int64
-}
-
-// open makes room for the head of a piece before its first tuple.
-func (p *pieces) open(chunk []byte) []byte {
-	if p.most == 0 || p.rows > 0 {
-		return chunk
-	}
-	p.start = len(chunk)
-	return append(chunk, make([]byte, pieceHead)...)
-}
-
-// took counts the tuple that ends the chunk, and closes a piece that another like it might
-// not fit into. One that was misjudged is larger, and the server keeps it elsewhere.
-func (p *pieces) took(chunk []byte, tupleBytes int) error {
-	if p.most == 0 {
-		return nil
-	}
-	p.rows++
-	p.widest = max(p.widest, tupleBytes)
-	bytes := len(chunk) - p.start - pieceHead
-	if bytes > maxField {
-		return errRow
-	}
-	if bytes+p.widest > p.most {
-		p.close(chunk)
-	}
-	return nil
-}
-
-var errRow = fmt.Errorf("its row has more than the %d bytes that can be staged", maxField)
-
-// close fills in the head of the piece that is open, if one is.
-func (p *pieces) close(chunk []byte) {
-	if p.rows == 0 {
-		return
-	}
-	head := binary.BigEndian.AppendUint16(chunk[p.start:p.start], 2)
-	head = append4(head, uint32(p.rows))
-	binary.BigEndian.AppendUint32(head, uint32(len(chunk)-p.start-pieceHead))
-	p.rows, p.widest = 0, 0
-	p.closed++
-}
 
 // Unpacked reads the stream of a COPY in binary of the bytes of pieces, and is one of their
 // tuples, to each of which it adds a field of text.
@@ -173,6 +105,9 @@ func (u *Unpacked) fill(to []byte) error {
 // unpack copies the tuples of a piece, each with the field that is added.
 func (u *Unpacked) unpack() error {
 	u.tuples = u.tuples[:0]
+	if len(u.piece) >= 2 && binary.BigEndian.Uint16(u.piece) == evenMark {
+		return u.unpackEven()
+	}
 	for rest := u.piece; len(rest) > 0; {
 		n, err := u.tupleBytes(rest)
 		if err != nil {
@@ -205,4 +140,48 @@ func (u *Unpacked) tupleBytes(bytes []byte) (int, error) {
 		at += max(n, 0)
 	}
 	return at, nil
+}
+
+// unpackEven makes tuples of rows that have the same lengths.
+func (u *Unpacked) unpackEven() error {
+	values := evenHead + 4*u.fields
+	if len(u.piece) < values {
+		return ErrPacked
+	}
+	lengths := make([]int, u.fields)
+	row := 0
+	for i := range lengths {
+		length := u.piece[evenHead+4*i:]
+		lengths[i] = fieldBytes(length)
+		row += lengths[i]
+		if int32(binary.BigEndian.Uint32(length)) < -1 || row > len(u.piece) {
+			return ErrPacked
+		}
+	}
+	rest := u.piece[values:]
+	if rows := int64(binary.BigEndian.Uint32(u.piece[2:])); row == 0 || rows*int64(row) != int64(len(rest)) {
+		return ErrPacked
+	}
+	// Each tuple is the one before it, with other values.
+	tuple := binary.BigEndian.AppendUint16(nil, uint16(u.fields+1))
+	at := make([]int, u.fields)
+	for i, n := range lengths {
+		tuple = append(tuple, u.piece[evenHead+4*i:][:4]...)
+		at[i] = len(tuple)
+		tuple = append(tuple, make([]byte, n)...)
+	}
+	tuple = append(tuple, u.added...)
+	for len(rest) > 0 {
+		for i, n := range lengths {
+			if n == 8 {
+				binary.NativeEndian.PutUint64(tuple[at[i]:], binary.NativeEndian.Uint64(rest))
+			} else {
+				copy(tuple[at[i]:at[i]+n], rest)
+			}
+			rest = rest[n:]
+		}
+		u.tuples = append(u.tuples, tuple...)
+	}
+	u.rest = u.tuples
+	return nil
 }

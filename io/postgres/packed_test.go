@@ -27,6 +27,12 @@ const (
 	addedA, addedB = "\x00\x03\x00\x00\x00\x01x\xff\xff\xff\xff\x00\x00\x00\x03run", "\x00\x03\x00\x00\x00\x00\x00\x00\x00\x02yz\x00\x00\x00\x03run"
 )
 
+// Two rows of lengths 1 and 2, and what they are as tuples with a third field.
+const (
+	evenA     = "\x00\x00\x00\x00\x00\x02\x00\x00\x00\x01\x00\x00\x00\x02abcdef"
+	evenAdded = "\x00\x03\x00\x00\x00\x01a\x00\x00\x00\x02bc\x00\x00\x00\x03run\x00\x03\x00\x00\x00\x01d\x00\x00\x00\x02ef\x00\x00\x00\x03run"
+)
+
 func TestUnpacked(t *testing.T) {
 	header, end := string(copyHeader), "\xff\xff"
 	tests := []struct {
@@ -48,6 +54,15 @@ func TestUnpacked(t *testing.T) {
 		{"a piece that ends in a length", stream([]byte(tupleA + "\x00\x02\x00\x00")), "", ErrPacked},
 		{"a piece that ends in a field", stream([]byte(tupleA[:7])), "", ErrPacked},
 		{"a field of a length below null's", stream([]byte("\x00\x02\xff\xff\xff\xfe\xff\xff\xff\xff")), "", ErrPacked},
+		{"a piece of rows with the same lengths", stream([]byte(evenA)), header + evenAdded + end, nil},
+		{"pieces of both kinds", stream([]byte(tupleA), []byte(evenA), []byte(tupleB)), header + addedA + evenAdded + addedB + end, nil},
+		{"rows with the same lengths, in a piece that ends in them", stream([]byte(evenA[:12])), "", ErrPacked},
+		{"one that ends before its lengths", stream([]byte(evenA[:2])), "", ErrPacked},
+		{"one that lacks a value", stream([]byte(evenA[:len(evenA)-1])), "", ErrPacked},
+		{"one with a row more than it says", stream([]byte(evenA + "abc")), "", ErrPacked},
+		{"rows of no bytes, of which there could be any number", stream([]byte("\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00")), "", ErrPacked},
+		{"the same length below null's", stream([]byte("\x00\x00\x00\x00\x00\x01\xff\xff\xff\xfe\x00\x00\x00\x01x")), "", ErrPacked},
+		{"the same length beyond the piece", stream([]byte("\x00\x00\x00\x00\x00\x01\x7f\xff\xff\xff\x7f\xff\xff\xffx")), "", ErrPacked},
 		{"a field longer than its piece", stream([]byte("\x00\x02\x7f\xff\xff\xff\xff\xff\xff\xff")), "", ErrPacked},
 	}
 	for _, test := range tests {
@@ -70,55 +85,11 @@ func TestUnpacked(t *testing.T) {
 
 func FuzzUnpacked(f *testing.F) {
 	f.Add(stream([]byte(tupleA + tupleB))[len(copyHeader):])
+	f.Add(stream([]byte(evenA))[len(copyHeader):])
 	f.Fuzz(func(t *testing.T, data []byte) {
 		got, err := io.ReadAll(NewUnpacked(bytes.NewReader(append(bytes.Clone(copyHeader), data...)), 2, "run"))
 		if err == nil && !bytes.HasSuffix(got, []byte("\xff\xff")) {
 			t.Errorf("%q has no end, and there is no error", got)
 		}
 	})
-}
-
-// TestPieces: every tuple is in one piece, and a piece is closed before it would be larger
-// than a page by another tuple like those it has.
-func TestPieces(t *testing.T) {
-	tests := []struct {
-		why    string
-		tuples []int // their bytes
-		most   int
-		want   []int // rows of the pieces
-	}{
-		{"as many as fit", []int{10, 10, 10, 10, 10}, 20, []int{2, 2, 1}},
-		{"one that fills it", []int{20, 20}, 20, []int{1, 1}},
-		{"one that is larger", []int{5, 50, 5, 5, 5}, 20, []int{2, 3}},
-		{"none", nil, 20, nil},
-	}
-	for _, test := range tests {
-		t.Run(test.why, func(t *testing.T) {
-			p := pieces{most: test.most}
-			var chunk []byte
-			for i, n := range test.tuples {
-				chunk = append(p.open(chunk), bytes.Repeat([]byte{byte(i)}, n)...)
-				if err := p.took(chunk, n); err != nil {
-					t.Fatal(err)
-				}
-			}
-			p.close(chunk)
-			var got []int
-			for rest := chunk; len(rest) > 0; {
-				if !bytes.HasPrefix(rest, []byte("\x00\x02\x00\x00\x00\x04")) {
-					t.Fatalf("%q is no tuple of rows and bytes", rest)
-				}
-				got = append(got, int(binary.BigEndian.Uint32(rest[6:])))
-				rest = rest[pieceHead+binary.BigEndian.Uint32(rest[10:]):]
-			}
-			if len(got) != len(test.want) || p.closed != int64(len(got)) {
-				t.Fatalf("pieces of %v rows, %d closed; want %v", got, p.closed, test.want)
-			}
-			for i := range got {
-				if got[i] != test.want[i] {
-					t.Errorf("pieces of %v rows; want %v", got, test.want)
-				}
-			}
-		})
-	}
 }

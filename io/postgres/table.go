@@ -32,7 +32,7 @@ type Layout string
 const (
 	// Absent: there is no such table.
 	Absent Layout = "absent"
-	// Plain is a table like any other.
+	// Plain is a table like any other, partitioned or not.
 	Plain Layout = "plain"
 	// ByRun is a table divided by the list of its run column, a partition for each run.
 	ByRun Layout = "by run"
@@ -59,7 +59,7 @@ type Queryer interface {
 
 // kinds are pg_class.relkind in words.
 var kinds = map[string]string{
-	"v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence", "c": "a composite type", "p": "a partitioned table", "i": "an index",
+	"v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence", "c": "a composite type", "i": "an index", "I": "an index",
 }
 
 // Describe reads what stands under a name.
@@ -76,15 +76,12 @@ func (t *Target) Describe(ctx context.Context, q Queryer, schema, name string) (
 		return table, nil
 	case err != nil:
 		return nil, t.Wrap(err)
-	case kind == "r":
-		table.Layout = Plain
 	case kind == "p" && by != nil && *by == t.RunColumn:
 		table.Layout = ByRun
+	case kind == "r", kind == "p": // whose server finds the partition of each row
+		table.Layout = Plain
 	default:
 		table.Layout, table.Kind = Foreign, kinds[kind]
-		if kind == "p" {
-			table.Kind = fmt.Sprintf("a table that is partitioned otherwise than by the list of %q", t.RunColumn)
-		}
 		return table, nil
 	}
 	if table.Columns, err = t.columns(ctx, q, table.OID); err != nil {
@@ -115,9 +112,14 @@ func (t *Target) Rights(ctx context.Context, q Queryer, table *Table, rights []s
 }
 
 func (t *Target) columns(ctx context.Context, q Queryer, table uint32) ([]Column, error) {
-	rows, err := q.Query(ctx, `SELECT a.attname::text, a.atttypid, a.atttypmod, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+	// A domain is, in binary, the type that it is of, and the server checks what it asks for.
+	rows, err := q.Query(ctx, `SELECT a.attname::text, base.oid, base.mod, format_type(a.atttypid, a.atttypmod), a.attnotnull,
 			a.atthasdef OR a.attidentity <> '', a.attgenerated <> '' OR a.attidentity = 'a'
-		FROM pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`, table)
+		FROM pg_attribute a CROSS JOIN LATERAL (
+			WITH RECURSIVE of(oid, mod, depth) AS (SELECT a.atttypid, a.atttypmod, 0
+				UNION ALL SELECT t.typbasetype, t.typtypmod, depth + 1 FROM of JOIN pg_type t ON t.oid = of.oid WHERE t.typtype = 'd')
+			SELECT oid, mod FROM of ORDER BY depth DESC LIMIT 1) base
+		WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`, table)
 	if err != nil {
 		return nil, err
 	}
@@ -232,10 +234,9 @@ func (t *Target) Fit(table *Table, schema *arrow.Schema) ([]Type, error) {
 			bad("column %q is generated, and nothing can be written to it", f.Name)
 		case !c.Type.Takes(wanted[i]):
 			bad("column %q is %s, which does not take every %s: it would have to be %s", f.Name, c.Written, f.Type, wanted[i])
-		case c.NotNull && f.Nullable:
-			bad("column %q is NOT NULL, and the output may have nulls in it: ALTER TABLE %s ALTER COLUMN %s DROP NOT NULL", f.Name, t.Name(), pgx.Identifier{f.Name}.Sanitize())
 		}
 		types[i] = c.Type
+		types[i].NotNull = c.NotNull
 	}
 	run, there := table.Column(t.RunColumn)
 	switch {

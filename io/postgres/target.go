@@ -68,17 +68,17 @@ func ParseTarget(uri string) (*Target, error) {
 		u.Path = "/" // without, the text of the URI would have no "//"
 	}
 	t := &Target{Views: true, RunColumn: DefaultRunColumn}
-	query, err := url.ParseQuery(u.RawQuery)
+	query, err := parameters(u)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the parameters after \"?\" cannot be read: special characters are written as %%XX", ErrURI)
 	}
 	secrets := secretsOf(u, query)
 	t.shown = shownURI(u, query)
 	problems := t.takeParams(query)
-	u.RawQuery = query.Encode()
+	u.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20")
 	t.server = u.String()
-	if t.config, err = pgx.ParseConfig(t.server); err != nil {
-		problems = append(problems, errors.New(hide(causeOf(err), secrets)))
+	if t.config, err = ParseConfig(t.server); err != nil {
+		problems = append(problems, errors.New(hide(err.Error(), secrets)))
 	}
 	if len(problems) > 0 {
 		return nil, fmt.Errorf("%w: %s: %w", ErrURI, t.shown, errors.Join(problems...))
@@ -92,6 +92,22 @@ func ParseTarget(uri string) (*Target, error) {
 	t.config.RuntimeParams["client_encoding"] = "UTF8"
 	t.config.DefaultQueryExecMode = pgx.QueryExecModeExec // no statement is asked twice, and a pooler in between may not keep any
 	return t, nil
+}
+
+// ParseConfig is pgx's, whose errors have the whole URI, and so its options, in them: these
+// say only what is wrong.
+func ParseConfig(uri string) (*pgx.ConnConfig, error) {
+	config, err := pgx.ParseConfig(uri)
+	if err != nil {
+		cause, _, _ := strings.Cut(causeOf(err), "token: ") // behind which is the text itself
+		return nil, errors.New(cause)
+	}
+	return config, nil
+}
+
+// parameters are those of a URI, as libpq reads them: a plus is no blank.
+func parameters(u *url.URL) (url.Values, error) {
+	return url.ParseQuery(strings.ReplaceAll(u.RawQuery, "+", "%2B"))
 }
 
 // connectTimeout bounds a connection's making, unless libpq's connect_timeout does.
@@ -138,6 +154,9 @@ func (t *Target) takeParams(query url.Values) (problems []error) {
 		t.Table = names[0]
 	}
 	t.Ledger = t.Table + "_millrace"
+	if strings.HasPrefix(t.Table, "pg_") { // the server keeps such names of schemas for itself
+		t.Ledger = "millrace_" + t.Table
+	}
 	if len(t.Ledger) > maxName {
 		t.Ledger = fmt.Sprintf("millrace_%.16x", sha256.Sum256([]byte(t.Table)))
 	}
@@ -244,7 +263,7 @@ func shownURI(u *url.URL, query url.Values) string {
 	var params []string
 	for _, name := range shownParams {
 		for _, value := range query[name] {
-			params = append(params, name+"="+strings.ReplaceAll(url.QueryEscape(value), "%2F", "/"))
+			params = append(params, name+"="+strings.NewReplacer("+", "%20", "%2F", "/").Replace(url.QueryEscape(value)))
 		}
 	}
 	shown.RawQuery = strings.Join(params, "&")
@@ -290,7 +309,7 @@ func Hide(uri string) string {
 		scheme, _, _ := strings.Cut(uri, "://")
 		return scheme + "://..."
 	}
-	query, _ := url.ParseQuery(u.RawQuery) // what cannot be read is not shown
+	query, _ := parameters(u) // what cannot be read is not shown
 	return shownURI(u, query)
 }
 

@@ -18,6 +18,7 @@ type Type struct {
 	Length           int // of varchar, in characters; 0: any
 	Array            bool
 	Rounds           bool // to less than microseconds
+	NotNull          bool // of a column that Fit found so: Copy writes no null to it
 }
 
 // names of types, by OID.
@@ -136,7 +137,7 @@ var wider = map[uint32][]uint32{
 	pgtype.Int4OID:   {pgtype.Int8OID, pgtype.NumericOID, pgtype.Float8OID},
 	pgtype.Int8OID:   {pgtype.NumericOID},
 	pgtype.Float4OID: {pgtype.Float8OID},
-	pgtype.TextOID:   {pgtype.VarcharOID}, // the server refuses what is too long
+	pgtype.TextOID:   {pgtype.VarcharOID, pgtype.UUIDOID}, // the server refuses what is too long, and Copy what is no UUID
 }
 
 // digits are the most decimal digits of integers.

@@ -14,6 +14,7 @@ import (
 	sqlite3 "github.com/mattn/go-sqlite3"
 
 	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/io/spool"
 )
 
 // busyMillis is how long SQLite waits for another process that writes.
@@ -70,6 +71,8 @@ func fault(err error) error {
 			return fmt.Errorf("who wrote it was stopped within a transaction, which must be rolled back first: open it once with rights to write, such as by sqlite3 FILE .schema: %w", err)
 		}
 		return fmt.Errorf("it is in WAL mode, and its folder cannot be written: read it where that can be, or a copy, such as one by VACUUM INTO: %w", err)
+	case sqlite3.ErrFull: // of what is only read, a temporary file is
+		return fmt.Errorf("%w: what the query sorts does not fit there: %w", spool.ErrSpool, err)
 	case sqlite3.ErrBusy, sqlite3.ErrLocked:
 		return fmt.Errorf("another process kept it locked for %d s: %w", busyMillis/1000, err)
 	}

@@ -35,6 +35,7 @@ type database struct {
 
 	mu      sync.Mutex
 	schema  *arrow.Schema // of the staged rows; nil before there are some
+	notNull []bool        // of them, by field: the table takes no null
 	waiting []line        // of journals, which need not be durable yet
 }
 

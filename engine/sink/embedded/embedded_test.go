@@ -158,7 +158,7 @@ func TestTablesThatAreThere(t *testing.T) {
 		{"a column of the output is missing", "CREATE TABLE scores (millrace_run TEXT, id BIGINT, scroe DOUBLE)", `no column "score" (did you mean "scroe"?): ALTER TABLE "scores" ADD COLUMN "score"`},
 		{"the run's column is missing", "CREATE TABLE scores (id BIGINT, score DOUBLE)", `no column "millrace_run" for the run`},
 		{"a type that does not keep the values", "CREATE TABLE scores (millrace_run TEXT, id BIGINT, score VARCHAR)", `column "score" is VARCHAR, which does not keep every float64`},
-		{"a column that may not be null", "CREATE TABLE scores (millrace_run TEXT, id BIGINT, score DOUBLE NOT NULL)", `column "score" is NOT NULL, and the output may have nulls`},
+		{"columns that may not be null, and are not", "CREATE TABLE scores (millrace_run TEXT, id BIGINT PRIMARY KEY, score DOUBLE NOT NULL)", ""},
 		{"a column that nothing fills", "CREATE TABLE scores (millrace_run TEXT, id BIGINT, score DOUBLE, what TEXT NOT NULL)", `column "what" is NOT NULL without a default`},
 		{"one that a default fills", "CREATE TABLE scores (millrace_run TEXT, id BIGINT, score DOUBLE, what TEXT NOT NULL DEFAULT 'x')", ""},
 		{"a view", "CREATE VIEW scores AS SELECT 1 AS id", "the name of a view"},
@@ -177,6 +177,42 @@ func TestTablesThatAreThere(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNullWhereNoneMayBe: a null for a column that is NOT NULL ends the run at its part.
+func TestNullWhereNoneMayBe(t *testing.T) {
+	each(t, func(t *testing.T, j job) {
+		t.Helper()
+		j.do(t, "CREATE TABLE scores (millrace_run TEXT, id BIGINT, score DOUBLE NOT NULL)")
+		j.null = 60 // in the second half, which is written by itself
+		if _, err := j.run(context.Background()); !errors.Is(err, embedded.ErrTable) || !errors.Is(err, ledger.ErrOutput) || !strings.Contains(err.Error(), `column "score" is NOT NULL, and row 60 of this part`) {
+			t.Errorf("run = %v; want the column and the row", err)
+		}
+		if got := j.ask(t, "SELECT count(*) FROM scores"); got != "0" {
+			t.Errorf("the table has %s rows", got)
+		}
+		j.null = 0
+		if _, err := j.run(context.Background()); err != nil {
+			t.Errorf("with a value there: %v", err)
+		}
+	})
+}
+
+// TestTriggerTakesRows: rows that a table's own trigger takes away are the table's fault.
+func TestTriggerTakesRows(t *testing.T) {
+	each(t, func(t *testing.T, j job) {
+		t.Helper()
+		if j.dialect.Scheme() != "sqlite" {
+			t.Skip("DuckDB has no triggers")
+		}
+		j.do(t, "CREATE TABLE scores (millrace_run TEXT, id BIGINT, score DOUBLE); CREATE TRIGGER five BEFORE INSERT ON scores WHEN NEW.id = 5 BEGIN SELECT RAISE(IGNORE); END")
+		if _, err := j.run(context.Background()); !errors.Is(err, embedded.ErrTable) || !errors.Is(err, ledger.ErrOutput) || !strings.Contains(err.Error(), "it took 299 rows of 300") {
+			t.Errorf("run = %v; want ErrTable", err)
+		}
+		if got := j.ask(t, "SELECT count(*) FROM scores"); got != "0" {
+			t.Errorf("the table has %s rows", got)
+		}
+	})
 }
 
 func TestNothingIsLeftWhereNothingBegan(t *testing.T) {

@@ -51,6 +51,35 @@ func (db *database) fit(ctx context.Context, columns table.Columns) error {
 	if len(problems) > 0 {
 		return fmt.Errorf("table %q: %w: %w", db.target.table, ErrTable, errors.Join(problems...))
 	}
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.notNull = found.notNull(schema)
+	return nil
+}
+
+// notNull says of which fields the table takes no null: that a column may have some, as
+// Parquet says of nearly all, is no reason to refuse it.
+func (t *Table) notNull(schema *arrow.Schema) []bool {
+	all := make([]bool, schema.NumFields())
+	for i, f := range schema.Fields() {
+		c := t.column(f.Name)
+		all[i] = c != nil && c.NotNull
+	}
+	return all
+}
+
+// checkNulls refuses a null in a column that is NOT NULL, which the staged table is not.
+func (db *database) checkNulls(record arrow.RecordBatch, before int64) error {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	for i, must := range db.notNull {
+		values := record.Column(i)
+		for row := 0; must && values.NullN() > 0 && row < values.Len(); row++ {
+			if values.IsNull(row) {
+				return fmt.Errorf("table %q: %w: column %q is NOT NULL, and row %d of this part has a null there: leave such rows out by --where", db.target.table, ErrTable, record.ColumnName(i), before+int64(row))
+			}
+		}
+	}
 	return nil
 }
 
@@ -86,8 +115,6 @@ func (db *database) takes(found *Table, schema *arrow.Schema) (problems []error)
 			bad("column %q is generated, and nothing can be written to it", f.Name)
 		case !db.dialect.Takes(c, f.Type):
 			bad("column %q is %s, which does not keep every %s as it is: it would have to be %s", f.Name, c.Type, f.Type, wanted)
-		case c.NotNull && f.Nullable:
-			bad("column %q is NOT NULL, and the output may have nulls in it", f.Name)
 		}
 	}
 	switch c := found.column(db.target.runColumn); {

@@ -40,7 +40,11 @@ func (db *database) NewPart(ctx context.Context, run string, number int, schema 
 
 // Write implements table.Part.
 func (p *part) Write(record arrow.RecordBatch) error {
-	if err := p.insert.Write(record); err != nil {
+	err := p.db.checkNulls(record, p.rows)
+	if err == nil {
+		err = p.insert.Write(record)
+	}
+	if err != nil {
 		return p.db.failed(p.ctx, err)
 	}
 	p.rows += record.NumRows()

@@ -140,7 +140,7 @@ func (db *database) move(ctx context.Context, staged string, columns []string) e
 		return err
 	}
 	if moved != want {
-		return fmt.Errorf("%w: the table took %d rows of %d: a trigger of its own changes what is written, or rows there have the same ids", ledger.ErrAccounts, moved, want)
+		return fmt.Errorf("table %q: %w: it took %d rows of %d: a trigger of its own changes what is written, or rows there have the same ids", db.target.table, ErrTable, moved, want)
 	}
 	return db.exec(ctx, "DROP TABLE "+staged)
 }

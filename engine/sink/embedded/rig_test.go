@@ -48,6 +48,7 @@ type job struct {
 	from     int // the first id
 	schema   *arrow.Schema
 	before   func(stage string)
+	null     int // the row of each part that has no score; 0: none
 }
 
 const (
@@ -56,7 +57,7 @@ const (
 )
 
 var scoreSchema = arrow.NewSchema([]arrow.Field{
-	{Name: "id", Type: arrow.PrimitiveTypes.Int64},
+	{Name: "id", Type: arrow.PrimitiveTypes.Int64, Nullable: true}, // as Parquet's columns are
 	{Name: "score", Type: arrow.PrimitiveTypes.Float64, Nullable: true},
 }, nil)
 
@@ -66,6 +67,10 @@ func (j job) batch(part int) arrow.RecordBatch {
 	for i := range testRows {
 		id := j.from + part*testRows + i
 		b.Field(0).(*array.Int64Builder).Append(int64(id))
+		if j.null > 0 && i == j.null {
+			b.Field(1).AppendNull()
+			continue
+		}
 		b.Field(1).(*array.Float64Builder).Append(float64(id)/8 + float64(len(j.name)))
 	}
 	return b.NewRecordBatch()

@@ -78,7 +78,7 @@ func TestVerifyReadsTheChain(t *testing.T) {
 		t.Helper()
 		own := map[string]string{"sqlite": "scores_millrace_", "duckdb": "scores_millrace."}[j.dialect.Scheme()]
 		for i, name := range []string{"a", "bb", "ccc"} {
-			j.name, j.from, j.ifExists = name, 300*i, ledger.IfExistsUpsert
+			j.name, j.from, j.ifExists = name, 200*i, ledger.IfExistsUpsert // of 300 rows, a third of the next run's too
 			if _, err := j.run(context.Background()); err != nil {
 				t.Fatal(err)
 			}
@@ -94,6 +94,9 @@ func TestVerifyReadsTheChain(t *testing.T) {
 		check(t, "problem", v.Problems, "")
 		if len(v.Counted) != 2 || len(v.LiveRuns) != 3 {
 			t.Errorf("counted %v of %v; want those before the last upsert", v.Counted, v.LiveRuns)
+		}
+		if v.Rows != 700 {
+			t.Errorf("verify says %d rows; the table has 700", v.Rows)
 		}
 		j.do(t, "DELETE FROM "+own+"run WHERE run = '"+v.LiveRuns[1]+"'")
 		check(t, "problem", verify().Problems, "as the one before it, which is not there")

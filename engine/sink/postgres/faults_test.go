@@ -284,7 +284,7 @@ func TestDiskFull(t *testing.T) {
 		rows           int    // of a part; two of three have room
 	}{
 		{"a table that is made", "", "SELECT to_regclass('public.filled') IS NULL", 60000},
-		{"a table that is there", "CREATE TABLE filled" + plainColumns, "SELECT count(*) = 0 FROM filled", 120000},
+		{"a table that is there", "CREATE TABLE filled" + plainColumns, "SELECT count(*) = 0 FROM filled", 190000},
 	}
 	for _, test := range tests {
 		t.Run(test.why, func(t *testing.T) {

@@ -30,7 +30,7 @@ func (db *database) move(ctx context.Context, tx pgx.Tx, p *table.Publication, w
 		return fmt.Errorf("%s: %w", db.target.Address(), err)
 	}
 	if staged := p.Manifest.Ledger.Written(); taken != staged { // they have been counted
-		return fmt.Errorf("%w: the table took %d rows of %d: a trigger or a rule of its own changes what is written", ledger.ErrAccounts, taken, staged)
+		return fmt.Errorf("%s: %w: it took %d rows of %d: a trigger or a rule of its own changes what is written", db.target.Address(), postgres.ErrTable, taken, staged)
 	}
 	if err := db.dropPacked(ctx, tx, p.Run); err != nil {
 		return err

@@ -37,7 +37,7 @@ func TestPackedMeanwhile(t *testing.T) {
 		{"the table is another, divided by runs", "DROP TABLE p CASCADE; CREATE TABLE p (millrace_run text NOT NULL, id bigint, score double precision) PARTITION BY LIST (millrace_run)", nil, 0},
 		{"the table has its columns in another order, and more", "DROP TABLE p CASCADE; CREATE TABLE p (score double precision, more int DEFAULT 7, millrace_run text, id bigint)", nil, 0},
 		{"its rows are guarded by a policy", "ALTER TABLE p ENABLE ROW LEVEL SECURITY; ALTER TABLE p FORCE ROW LEVEL SECURITY; CREATE POLICY all_rows ON p USING (true); ALTER TABLE p OWNER TO r", nil, 0},
-		{"a trigger takes rows away", "CREATE FUNCTION away() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF NEW.id = 5 THEN RETURN NULL; END IF; RETURN NEW; END'; CREATE TRIGGER away BEFORE INSERT ON p FOR EACH ROW EXECUTE FUNCTION away()", ledger.ErrAccounts, testParts},
+		{"a trigger takes rows away", "CREATE FUNCTION away() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF NEW.id = 5 THEN RETURN NULL; END IF; RETURN NEW; END'; CREATE TRIGGER away BEFORE INSERT ON p FOR EACH ROW EXECUTE FUNCTION away()", postgres.ErrTable, testParts},
 		{"a trigger raises", "CREATE FUNCTION raises() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN RAISE 'no row % today', NEW.id; END $f$; CREATE TRIGGER raises BEFORE INSERT ON p FOR EACH ROW EXECUTE FUNCTION raises()", ledger.ErrOutput, testParts},
 		{"the same ids are there", "CREATE UNIQUE INDEX ON p (id); INSERT INTO p VALUES (5)", ledger.ErrExists, testParts},
 		{"pieces are gone", onPacked("DELETE FROM %s"), ledger.ErrAccounts, 0},

@@ -29,6 +29,7 @@ var settings = []struct{ name, value string }{
 	{"statement_timeout", "'0'"},
 	{"lock_timeout", "'60s'"},
 	{"idle_in_transaction_session_timeout", "'10min'"},
+	{"standard_conforming_strings", "'on'"}, // which names and texts are quoted by
 	// What is acknowledged has to last.
 	{"synchronous_commit", "CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END"},
 }

@@ -39,7 +39,7 @@ const (
 func newJob(uri string) job { return job{uri: uri, parts: testParts, rows: testRows, name: "a"} }
 
 var scoreSchema = arrow.NewSchema([]arrow.Field{
-	{Name: "id", Type: arrow.PrimitiveTypes.Int64},
+	{Name: "id", Type: arrow.PrimitiveTypes.Int64, Nullable: true}, // as Parquet's columns are
 	{Name: "score", Type: arrow.PrimitiveTypes.Float64, Nullable: true},
 }, nil)
 

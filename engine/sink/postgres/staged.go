@@ -179,7 +179,9 @@ const ofRun = "millrace_of_run"
 // sameStaged compares the table of an earlier start with what this one would make.
 func (db *database) sameStaged(there *postgres.Table, s *staged) error {
 	for i, f := range s.schema.Fields() {
-		if c, ok := there.Column(f.Name); !ok || c.Type != s.types[i] {
+		want := s.types[i]
+		want.NotNull = false
+		if c, ok := there.Column(f.Name); !ok || c.Type != want {
 			return fmt.Errorf("%s: %w: it was altered while the run was stopped (column %q), and the rows that are staged do not fit it any more; start over with --restart", db.target.Address(), postgres.ErrTable, f.Name)
 		}
 	}

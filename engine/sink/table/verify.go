@@ -131,7 +131,6 @@ func Verify(ctx context.Context, db Verifiable, h *ledger.History, opts ledger.V
 		for _, o := range run.Manifest.Outputs {
 			v.Bytes += o.Bytes
 		}
-		v.Rows += run.Manifest.Ledger.Written()
 		v.Files++
 		c := comparison{db: db, run: run, quick: opts.Quick, fewer: upserted}
 		if err := c.compare(ctx, v); err != nil {
@@ -187,7 +186,9 @@ func (c *comparison) compare(ctx context.Context, v *ledger.Verification) error 
 		return err
 	}
 	want := m.Ledger.Written()
-	switch got, err := c.db.Count(ctx, c.run.Run); {
+	got, err := c.db.Count(ctx, c.run.Run)
+	v.Rows += got
+	switch {
 	case err != nil:
 		return err
 	case got > want, got < want && !c.fewer:

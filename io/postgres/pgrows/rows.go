@@ -44,9 +44,9 @@ type Rows struct {
 // transaction that cannot write. Errors wrap one of package query where that is to blame,
 // and ErrServer; none has the password.
 func Open(ctx context.Context, uri string, spec query.Spec) (_ *Rows, err error) {
-	config, err := pgx.ParseConfig(uri)
+	config, err := postgres.ParseConfig(uri)
 	if err != nil {
-		return nil, err // of pgx, which hides the password
+		return nil, fmt.Errorf("%w; this one cannot be read: %w", query.ErrURI, err)
 	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
@@ -183,7 +183,17 @@ func (r *Rows) describe(ctx context.Context, text string) ([]column, error) {
 	described, err := r.conn.PgConn().Prepare(ctx, "", text, nil)
 	switch {
 	case err != nil:
-		return nil, r.fault(err)
+		said, _ := postgresSaid(err)
+		err = r.fault(err)
+		if said != nil {
+			if where := query.Place(text, int(said.Position)); where != "" {
+				err = fmt.Errorf("%w, at %s", err, where)
+			}
+			if said.Hint != "" {
+				err = fmt.Errorf("%w; %s", err, said.Hint)
+			}
+		}
+		return nil, err
 	case len(described.ParamOIDs) > 0:
 		return nil, fmt.Errorf("%w: it has parameters ($1), which nothing fills", query.ErrQuery)
 	case len(described.Fields) == 0:

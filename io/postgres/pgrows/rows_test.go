@@ -255,7 +255,7 @@ func testRefuses(t *testing.T, uri string) {
 		{"a function that writes", "SELECT f() ORDER BY 1", query.ErrQuery, "read-only"},
 		{"a query that leaves its brackets", "SELECT 1) TO PROGRAM 'touch x' --", query.ErrStatement, "bracket"},
 		{"a parameter", "SELECT $1::int ORDER BY 1", query.ErrQuery, "parameters"},
-		{"no such column", "SELECT b FROM t ORDER BY 1", query.ErrQuery, `column "b" does not exist`},
+		{"no such column", "SELECT b FROM t ORDER BY 1", query.ErrQuery, `column "b" does not exist (SQLSTATE 42703), at line 1, character 8, before "b FROM t ORDER BY 1"`},
 		{"a row of more than is read", "SELECT repeat('x', 150000000) AS a, repeat('y', 150000000) AS b ORDER BY 1", query.ErrValue, "at most 256 MiB"},
 		{"an error at a later row", "SELECT 1 / (3 - i) FROM generate_series(1, 5) i ORDER BY i", query.ErrQuery, "division by zero"},
 	} {

@@ -1,0 +1,31 @@
+package engine
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// decimalComma is a number of a column that was taken for text, in the words of why it was.
+var decimalComma = regexp.MustCompile(`such as "([+-]?[0-9.]+,[0-9]+|[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?)"`)
+
+// lineHint says what files of lines that do not fit may be instead; empty where nothing
+// looks like it.
+func (p *Plan) lineHint() string {
+	columns := p.Dataset.LineColumns()
+	if len(columns) == 0 {
+		return ""
+	}
+	if strings.HasPrefix(columns[0].Name, "#") {
+		return "the first line begins with \"#\"; if it is a comment, take such lines out, such as by sed '/^#/d'"
+	}
+	if i := strings.IndexAny(columns[0].Name, ";\t|"); i >= 0 && len(columns) == 1 && p.Options.Lines.Delimiter == "" {
+		return fmt.Sprintf("the files are text without commas; if %q stands between their fields, --delimiter says so", columns[0].Name[i])
+	}
+	for _, c := range columns {
+		if decimalComma.MatchString(c.Why) && !c.Given {
+			return fmt.Sprintf("column %q is text because of commas in its numbers, which are no part of any that is read: write them with a point, and digits without groups", c.Name)
+		}
+	}
+	return ""
+}
