@@ -36,13 +36,15 @@ var inStores = &objects.Destination{}
 // Places say how the places of outputs are reached. The zero value is of use.
 type Places struct {
 	Buckets blobstore.Options // of object stores
+
+	early *objects.Early // what was seen of an output while the run was planned; see LookHeld
 }
 
 // of is destinationOf as it is to be reached.
 func (p Places) of(output string) (sink.Destination, error) {
 	d, err := destinationOf(output)
 	if _, ok := d.(*objects.Destination); ok {
-		return &objects.Destination{Buckets: p.Buckets}, err
+		return &objects.Destination{Buckets: p.Buckets, Early: p.early}, err
 	}
 	return d, err
 }

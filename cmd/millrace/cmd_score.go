@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -68,9 +69,11 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 		return err
 	}
 	// Before anything that takes time: whoever comes second should know at once.
-	if err := opts.Places.Held(ctx, opts.Output); err != nil {
+	look, err := opts.LookHeld(ctx)
+	if err != nil {
 		return err
 	}
+	defer look.Close()
 	closePipes, err := openPipes(&opts, s)
 	defer closePipes()
 	if err != nil {
@@ -85,7 +88,7 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	if opts.StreamsOut() { // standard output has the rows
 		s.Out = s.Err
 	}
-	sc := &scorer{scoreOptions: o, opts: opts, load: load, common: common, streams: s}
+	sc := &scorer{scoreOptions: o, opts: opts, load: load, look: look, common: common, streams: s}
 	return sc.run(ctx)
 }
 
@@ -95,6 +98,7 @@ type scorer struct {
 	*scoreOptions
 	opts    engine.Options
 	load    func() (*ort.Library, error)
+	look    *engine.HeldLook
 	common  *commonOptions
 	streams streams
 }
@@ -124,11 +128,13 @@ func (c *scorer) run(ctx context.Context) error {
 // score is one run.
 func (c *scorer) score(ctx context.Context) (*scoreReport, error) {
 	o, opts, common, s := c.scoreOptions, c.opts, c.common, c.streams
-	plan, err := engine.NewPlan(ctx, opts)
-	if err != nil {
+	plan, err := engine.NewPlan(c.look.Planning, opts) //nolint:contextcheck // which is made of this one
+	if err == nil {
+		defer func() { _ = plan.Close() }()
+	}
+	if err := cmp.Or(c.look.Held(), err); err != nil {
 		return nil, err
 	}
-	defer func() { _ = plan.Close() }()
 	lib, err := c.load()
 	if err != nil {
 		return nil, err

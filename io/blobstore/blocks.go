@@ -1,6 +1,7 @@
 package blobstore
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"sync"
@@ -21,18 +22,25 @@ const gapBlocks = 1
 // blocks are those of all objects of a store that are held. A block is
 //
 //	wanted   fetched ahead, and some of its bytes were not read yet
+//	fresh    fetched for a footer a moment ago, of an object that is being opened
+//	early    that no more, with rows that were not asked for yet: of a small object all that
+//	         it has. Of many those that came last go first, since rows are read in the
+//	         order in which objects are opened
 //	idle     else: kept until another needs its memory, since columns share blocks and
 //	         what is read once may be read again
 //
-// and in either case coming, until its bytes are there. Memory of blocks is used again and
+// and in any case coming, until its bytes are there. Memory of blocks is used again and
 // again, so that the collector of garbage does not see it come and go.
 type blocks struct {
 	mu     sync.Mutex
-	budget int64 // blocks
+	budget int64 // bytes
 	held   map[blockID]*block
-	idle   *list.List // of *block, least recently read first
-	free   [][]byte
-	count  int64         // blocks held, coming ones among them
+	idle   *list.List    // of *block, least recently read first
+	early  *list.List    // of *block, in the order in which they came
+	fresh  *list.List    // of *block, least recently read first
+	free   [][]byte      // of blockBytes each
+	bytes  int64         // of blocks held, coming ones among them
+	unused int64         // of those in a list
 	room   chan struct{} // closed and replaced when a block becomes idle or goes
 }
 
@@ -48,29 +56,37 @@ type block struct {
 	err    error // why it did not come; valid when ready is closed
 	wanted int64 // bytes that were fetched ahead and not read
 	users  int   // who fetches it, waits for it, or copies from it
+	early  bool  // fetched for a footer, and not ahead
 	place  *list.Element
 }
 
 func newBlocks(budget int64) *blocks {
-	return &blocks{budget: max(budget/blockBytes, leastBlocks), held: map[blockID]*block{}, idle: list.New(), room: make(chan struct{})}
+	return &blocks{budget: max(budget, leastBlocks*blockBytes), held: map[blockID]*block{}, idle: list.New(), early: list.New(), fresh: list.New(), room: make(chan struct{})}
 }
 
 // leastBlocks is how few are of use.
 const leastBlocks = 4
 
-// bytes is what is held at most.
-func (c *blocks) bytes() int64 {
+// most is what is held at most, in bytes.
+func (c *blocks) most() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.budget * blockBytes
+	return c.budget
 }
 
 // bound changes that. What is held beyond it goes when it is read.
 func (c *blocks) bound(bytes int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.budget = max(bytes/blockBytes, leastBlocks)
+	c.budget = max(bytes, leastBlocks*blockBytes)
 	c.madeRoomLocked()
+}
+
+// footer says that a block was fetched for a footer, unless it is wanted besides.
+func (c *blocks) footer(b *block) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b.early = b.wanted == 0
 }
 
 // get gives a block to use until put, and says whether the caller must fetch it, until
@@ -83,21 +99,22 @@ func (c *blocks) get(id blockID, size int64, urgent bool) (b *block, mine bool) 
 		c.usedLocked(b)
 		return b, false
 	}
-	for c.count >= c.budget && c.idle.Len() > 0 {
-		c.dropLocked(c.idle.Front().Value.(*block))
-	}
-	if c.count >= c.budget && !urgent {
+	c.shrinkLocked(size)
+	if c.bytes+size > c.budget && !urgent {
 		return nil, false
 	}
 	b = &block{id: id, ready: make(chan struct{}), users: 2}
-	if n := len(c.free); n > 0 {
+	switch n := len(c.free); {
+	case size <= blockBytes/2: // of a small object
+		b.data = make([]byte, size)
+	case n > 0:
 		b.data, c.free = c.free[n-1], c.free[:n-1]
-	} else {
+	default:
 		b.data = make([]byte, blockBytes)
 	}
 	b.data = b.data[:size]
 	c.held[id] = b
-	c.count++
+	c.bytes += size
 	return b, true
 }
 
@@ -132,6 +149,7 @@ func (c *blocks) want(b *block, bytes int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b.wanted += bytes
+	b.early = false
 }
 
 // read says that bytes of a block were read.
@@ -163,39 +181,72 @@ func (c *blocks) came(b *block, err error) {
 		b.wanted = 0
 		if c.held[b.id] == b {
 			delete(c.held, b.id)
-			c.count--
+			c.bytes -= int64(len(b.data))
 			c.madeRoomLocked()
 		}
 	}
 	c.restLocked(b)
 }
 
-// usedLocked takes a block off the idle ones.
+// usedLocked takes a block off those that nobody uses.
 func (c *blocks) usedLocked(b *block) {
 	if b.place != nil {
-		c.idle.Remove(b.place)
+		c.idle.Remove(b.place) // of the list that it is in, as these do
+		c.early.Remove(b.place)
+		c.fresh.Remove(b.place)
+		c.unused -= int64(len(b.data))
 		b.place = nil
 	}
 }
 
-// restLocked puts a block that nobody uses among the idle ones.
+// restLocked puts a block that nobody uses among the others.
 func (c *blocks) restLocked(b *block) {
 	if b.users > 0 || b.wanted > 0 || b.place != nil || c.held[b.id] != b {
 		return
 	}
-	b.place = c.idle.PushBack(b)
-	for c.count > c.budget && c.idle.Len() > 0 { // many were urgent
-		c.dropLocked(c.idle.Front().Value.(*block))
+	if b.early {
+		b.place = c.fresh.PushBack(b)
+		c.settleLocked()
+	} else {
+		b.place = c.idle.PushBack(b)
 	}
+	c.unused += int64(len(b.data))
+	c.shrinkLocked(0) // many were urgent
 	c.madeRoomLocked()
 }
 
-// dropLocked gives an idle block's memory up.
+// freshBlocks is how many are fresh at most: of as many small objects as are opened at a
+// time.
+const freshBlocks = 128
+
+// settleLocked takes the oldest of too many fresh blocks for early.
+func (c *blocks) settleLocked() {
+	if c.fresh.Len() > freshBlocks {
+		b := c.fresh.Remove(c.fresh.Front()).(*block)
+		b.place = c.early.PushBack(b)
+	}
+}
+
+// shrinkLocked drops what nobody uses until there is room for so many bytes.
+func (c *blocks) shrinkLocked(room int64) {
+	for c.bytes+room > c.budget {
+		place := c.idle.Front()
+		if place == nil {
+			place = cmp.Or(c.early.Back(), c.fresh.Front())
+		}
+		if place == nil {
+			return
+		}
+		c.dropLocked(place.Value.(*block))
+	}
+}
+
+// dropLocked gives an unused block's memory up.
 func (c *blocks) dropLocked(b *block) {
 	c.usedLocked(b)
 	delete(c.held, b.id)
-	c.count--
-	if c.count < c.budget { // what was beyond it goes for good
+	c.bytes -= int64(len(b.data))
+	if cap(b.data) == blockBytes && c.bytes < c.budget { // what was beyond it goes for good
 		c.free = append(c.free, b.data[:blockBytes])
 	}
 	c.madeRoomLocked()
@@ -211,8 +262,8 @@ func (c *blocks) madeRoomLocked() {
 func (c *blocks) waitForRoom(ctx context.Context) error {
 	for {
 		c.mu.Lock()
-		room, free := c.room, c.budget-c.count+int64(c.idle.Len())
-		enough := min(requestBlocks, c.budget/leastBlocks)
+		room, free := c.room, c.budget-c.bytes+c.unused
+		enough := min(requestBlocks*blockBytes, c.budget/leastBlocks)
 		c.mu.Unlock()
 		if free >= enough {
 			return nil

@@ -28,7 +28,7 @@ type Options struct {
 	// Stall is how long a connection may give nothing, and take nothing, before it is
 	// given up; 0 means 20 seconds.
 	Stall time.Duration
-	// Requests is how many are under way at a time at most; 0 means 64.
+	// Requests is how many are under way at a time at most; 0 means 128.
 	Requests int
 	// BufferBytes is what is read ahead of all objects, in bytes; 0 means 64 MiB.
 	BufferBytes int64
@@ -59,7 +59,7 @@ func (o *Options) EnsureDefaults() {
 		o.Stall = 20 * time.Second
 	}
 	if o.Requests == 0 {
-		o.Requests = 64
+		o.Requests = 128
 	}
 	if o.Checks == "" {
 		o.Checks = ChecksAuto

@@ -60,19 +60,37 @@ type listing struct {
 	bucket *blob.Bucket
 	at     Location
 	asked  format.Name
+	after  string   // only what comes behind this key is listed, where the store can
 	unsure []string // keys whose first bytes say what they are
 }
 
 const wildcards = `*?[\`
 
+// list asks for the object of the key itself and for all that the key may stand for besides
+// at the same time; the first is taken where it is there.
 func (w *listing) list(ctx context.Context) error {
-	key := w.at.Key
-	if key != "" && !strings.HasSuffix(key, "/") {
-		exact, err := w.exact(ctx)
-		if err != nil || exact {
-			return err
-		}
+	if w.at.Key == "" || strings.HasSuffix(w.at.Key, "/") {
+		return w.several(ctx)
 	}
+	several, cancel := context.WithCancel(ctx)
+	defer cancel()
+	rest := &listing{store: w.store, bucket: w.bucket, at: w.at, asked: w.asked}
+	listed := make(chan error, 1) // the one outcome
+	go func() { listed <- rest.several(several) }()
+	exact, err := w.exact(ctx)
+	if err != nil || exact {
+		cancel()
+		<-listed //nolint:errcheck // how that ended is of no interest
+		return err
+	}
+	err = <-listed
+	w.Listing = rest.Listing
+	return err
+}
+
+// several takes what is in a folder, or fits a pattern.
+func (w *listing) several(ctx context.Context) error {
+	key := w.at.Key
 	if !strings.ContainsAny(key, wildcards) {
 		if key != "" && !strings.HasSuffix(key, "/") {
 			key += "/"
@@ -124,7 +142,7 @@ func (w *listing) exact(ctx context.Context) (ok bool, err error) {
 func (w *listing) page(ctx context.Context, prefix string, token []byte, most int) (page []*blob.ListObject, next []byte, err error) {
 	opts := &blob.ListOptions{Prefix: prefix}
 	if w.at.Scheme == S3 {
-		opts.BeforeList = s3Prefix(prefix)
+		opts.BeforeList = s3List(prefix, w.after)
 	}
 	page, next, err = w.bucket.ListPage(ctx, token, most, opts)
 	if err != nil && !errors.Is(err, io.EOF) {

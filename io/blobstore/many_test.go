@@ -206,3 +206,67 @@ func arrowNumbers(t *testing.T, first, rows int64) []byte {
 	}
 	return file.Bytes()
 }
+
+// The first rows of the first object come along with its footer, and no others before it is
+// known what is read.
+func TestFirstRowsComeWithTheFooter(t *testing.T) {
+	g := blobtest.Start(t)
+	proxy := blobtest.NewProxy(t, g.URL)
+	const rows = 500_000
+	for i := range int64(2) {
+		g.Put(t, fmt.Sprintf("begun/%d.parquet", i), numbers(t, i*rows, rows))
+	}
+	asked := make(chan string, 100)
+	proxy.Set(20*time.Millisecond, func(_ int, r *http.Request) blobtest.Fault {
+		if bytes := r.Header.Get("Range"); r.Method == http.MethodGet {
+			asked <- r.URL.Path + " " + bytes[:min(len(bytes), len("bytes=0-"))]
+		}
+		return blobtest.None
+	})
+	d, err := dataset.Open(t.Context(), []string{"s3://bucket/begun/0.parquet", "s3://bucket/begun/1.parquet"},
+		dataset.Options{Stores: storesOf(blobstore.Options{Endpoint: proxy.URL})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	begun := map[string]int{}
+	for range len(asked) {
+		begun[<-asked]++
+	}
+	if begun["/bucket/begun/0.parquet bytes=0-"] != 1 || begun["/bucket/begun/1.parquet bytes=0-"] != 0 {
+		t.Errorf("Open() asked for %v; want the first bytes of the first object", begun)
+	}
+}
+
+// A model of any size, and one that is not there, take one way to the store at most where it
+// is small.
+func TestReadAllByOneRequest(t *testing.T) {
+	g := blobtest.Start(t)
+	proxy := blobtest.NewProxy(t, g.URL)
+	store := blobstore.New(blobstore.Options{Endpoint: proxy.URL})
+	t.Cleanup(func() { _ = store.Close() })
+	for _, c := range []struct {
+		name     string
+		bytes    int
+		requests int
+	}{
+		{"empty", 0, 3}, // a range of nothing is refused
+		{"small", 1000, 1},
+		{"of one piece", 4 << 20, 1},
+		{"of three", 9<<20 + 1, 3},
+	} {
+		data := bytes.Repeat([]byte("0123456789abcdef"), c.bytes/16+1)[:c.bytes]
+		g.Put(t, "m?%20 é.onnx", data)
+		proxy.Set(0, nil)
+		got, err := store.ReadAll(t.Context(), "s3://bucket/m?%20 é.onnx", 10<<20)
+		if err != nil || !bytes.Equal(got, data) || proxy.Requests() > c.requests {
+			t.Errorf("%s: ReadAll() = %d bytes, %v, by %d requests; want %d by %d", c.name, len(got), err, proxy.Requests(), c.bytes, c.requests)
+		}
+	}
+	if _, err := store.ReadAll(t.Context(), "s3://bucket/m?%20 é.onnx", 9<<20); !errors.Is(err, blobstore.ErrTooLarge) {
+		t.Errorf("ReadAll() of too many bytes = %v; want %v", err, blobstore.ErrTooLarge)
+	}
+	if _, err := store.ReadAll(t.Context(), "s3://bucket/none.onnx", 9<<20); !errors.Is(err, dataset.ErrNoSuchFile) {
+		t.Errorf("ReadAll() of nothing = %v; want %v", err, dataset.ErrNoSuchFile)
+	}
+}

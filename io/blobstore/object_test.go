@@ -76,7 +76,7 @@ func TestReadAtGivesTheObjectsBytes(t *testing.T) {
 		if err := errors.Join(done(), o.Close()); err != nil {
 			t.Error(err)
 		}
-		if held := len(store.blocks.held); held > 0 || store.blocks.count != 0 {
+		if held := len(store.blocks.held); held > 0 || store.blocks.bytes != 0 {
 			t.Errorf("%s: %d blocks are held after Close", name, held)
 		}
 		if _, err := o.ReadAt(t.Context(), make([]byte, 1), 0); !errors.Is(err, errClosed) {

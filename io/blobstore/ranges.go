@@ -6,12 +6,15 @@ import (
 	"io"
 	"iter"
 
+	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
 )
 
 // tailBytes is what is fetched of an object's end when that is first read: most footers
 // fit into it.
 const tailBytes = 512 << 10
+
+var _ dataset.Beginner = (*object)(nil)
 
 // ReadAt implements format.Source: it waits for blocks that are coming, and fetches others.
 func (o *object) ReadAt(ctx context.Context, p []byte, off int64) (n int, err error) {
@@ -59,8 +62,9 @@ func (o *object) urgent(index, end int64) *block {
 		return b
 	}
 	run := []*block{b}
+	footer := false
 	if from := (o.found.size - tailBytes) / blockBytes; index >= from {
-		end = o.found.size
+		end, footer = o.found.size, true
 		for i := index - 1; i >= max(from, 0); i-- { // the footer is longer than its last bytes
 			before, mine := o.store.blocks.get(blockID{o, i}, o.sizeOf(i), true)
 			if !mine {
@@ -79,6 +83,9 @@ func (o *object) urgent(index, end int64) *block {
 		run = append(run, next)
 	}
 	for _, other := range run {
+		if footer {
+			o.store.blocks.footer(other)
+		}
 		if other != b {
 			o.store.blocks.put(other) // whoever fetches it has it until then
 		}
@@ -148,6 +155,26 @@ func (o *object) requestRun(ctx context.Context, run []*block) (came int, err er
 		came++
 	}
 	return came, nil
+}
+
+// Begin implements dataset.Beginner: it fetches what one request brings, unless that comes
+// with the footer.
+func (o *object) Begin() {
+	var run []*block
+	for i := int64(0); i < requestBlocks && (i+1)*blockBytes <= o.found.size-tailBytes; i++ {
+		b, mine := o.store.blocks.get(blockID{o, i}, o.sizeOf(i), false)
+		if b == nil {
+			break
+		}
+		o.store.blocks.put(b) // whoever fetches it has it until then
+		if !mine {
+			break
+		}
+		run = append(run, b)
+	}
+	if len(run) > 0 {
+		o.launch(run)
+	}
 }
 
 // Ahead implements dataset.Ranged.

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -58,6 +59,8 @@ func openS3(ctx context.Context, name string, o *Options) (*blob.Bucket, error) 
 		}
 		// A server at an address has no names of buckets before it.
 		s.UsePathStyle = s.BaseEndpoint != nil
+		// Asking whether a body may be sent takes as long as sending a piece does.
+		s.ContinueHeaderThresholdBytes = -1
 	})
 	return s3blob.OpenBucket(ctx, client, name, nil)
 }
@@ -96,12 +99,15 @@ func s3Key(o *blob.ListObject) (key string, ok bool) {
 	return aws.ToString(object.Key), true
 }
 
-// s3Prefix has a listing take a prefix as it is.
-func s3Prefix(prefix string) func(as func(any) bool) error {
+// s3List has a listing take a prefix as it is, and begin behind a key.
+func s3List(prefix, after string) func(as func(any) bool) error {
 	return func(as func(any) bool) error {
 		var in *s3.ListObjectsV2Input
 		if as(&in) {
 			in.Prefix = &prefix
+			if after != "" {
+				in.StartAfter = &after
+			}
 		}
 		return nil
 	}
@@ -121,6 +127,39 @@ func s3Attributes(ctx context.Context, b *blob.Bucket, l Location) (f found, ok 
 	f = found{size: aws.ToInt64(out.ContentLength), modTime: aws.ToTime(out.LastModified), version: aws.ToString(out.ETag)}
 	f.md5 = md5OfETag(f.version)
 	return f.known(), true, nil
+}
+
+// s3First asks for an object's first bytes, and takes what is known of it from the answer.
+func s3First(ctx context.Context, b *blob.Bucket, l Location) (f found, first []byte, err error) {
+	var client *s3.Client
+	if l.Scheme != S3 || !b.As(&client) {
+		return f, nil, errNoCondition
+	}
+	asItIs := &blob.ReaderOptions{BeforeRead: func(as func(any) bool) error {
+		var in *s3.GetObjectInput
+		if as(&in) {
+			in.Key = &l.Key
+		}
+		return nil
+	}}
+	r, err := b.NewRangeReader(ctx, l.Key, 0, pieceBytes, asItIs)
+	if err != nil {
+		return f, nil, err
+	}
+	defer func() { _ = r.Close() }() // it was only read
+	var out s3.GetObjectOutput
+	if !r.As(&out) {
+		return f, nil, errNoCondition
+	}
+	f = found{size: r.Size(), modTime: r.ModTime(), version: aws.ToString(out.ETag)}
+	f.md5 = md5OfETag(f.version)
+	f = f.known()
+	if err := f.check(S3, r, 0); err != nil {
+		return f, nil, err
+	}
+	first = make([]byte, min(f.size, pieceBytes))
+	_, err = io.ReadFull(r, first)
+	return f, first, err
 }
 
 // md5OfETag is the MD5 that the ETag of an object is which was uploaded at once; empty

@@ -45,7 +45,7 @@ func New(o Options) *Store {
 }
 
 // BufferBytes is what the store holds at most of what is fetched ahead.
-func (s *Store) BufferBytes() int64 { return s.blocks.bytes() }
+func (s *Store) BufferBytes() int64 { return s.blocks.most() }
 
 // SetBufferBytes changes it.
 func (s *Store) SetBufferBytes(bytes int64) { s.blocks.bound(bytes) }

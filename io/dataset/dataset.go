@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -113,7 +114,7 @@ func Open(ctx context.Context, paths []string, opts Options) (*Dataset, error) {
 	for _, path := range paths {
 		src := byPath[path]
 		if src == nil {
-			src = &source{path: path}
+			src = &source{path: path, first: len(d.unique) == 0}
 			byPath[path] = src
 			d.unique = append(d.unique, src)
 		}
@@ -263,7 +264,7 @@ func (d *Dataset) SetChunkRows(rows int) error {
 }
 
 // parallelLooks bounds the objects that stores are asked for at a time: most of it is waiting.
-const parallelLooks = 64
+const parallelLooks = 128
 
 // parallelTexts is that of text that is read by ranges to find its rows.
 const parallelTexts = 16
@@ -304,20 +305,48 @@ func (d *Dataset) Changed() error {
 // changedNow is Changed for who holds life.
 func (d *Dataset) changedNow() error {
 	errs := make([]error, len(d.unique))
-	var group errgroup.Group
-	group.SetLimit(parallelLooks)
+	stored := map[Store][]int{} // indexes of sources
 	for i, src := range d.unique {
 		if src.object == nil {
 			errs[i] = src.changed()
 			continue
 		}
+		store := d.pool.opts.Stores[Scheme(src.path)]
+		stored[store] = append(stored[store], i)
+	}
+	var group errgroup.Group
+	for store, indexes := range stored {
 		group.Go(func() error {
-			errs[i] = src.changed()
+			d.changedIn(store, indexes, errs)
 			return nil
 		})
 	}
 	_ = group.Wait() // the goroutines report through errs
 	return joinListed(errs)
+}
+
+// changedIn asks a store about sources, by their indexes.
+func (d *Dataset) changedIn(store Store, indexes []int, errs []error) {
+	if r, ok := store.(Rechecker); ok {
+		objects := make([]Object, len(indexes))
+		for k, i := range indexes {
+			objects[k] = d.unique[i].object
+		}
+		for k, err := range r.ChangedAll(objects) {
+			src := d.unique[indexes[k]]
+			errs[indexes[k]] = cmp.Or(src.noticed(), asInput(err))
+		}
+		return
+	}
+	var group errgroup.Group
+	group.SetLimit(parallelLooks)
+	for _, i := range indexes {
+		group.Go(func() error {
+			errs[i] = d.unique[i].changed()
+			return nil
+		})
+	}
+	_ = group.Wait() // the goroutines report through errs
 }
 
 // Close waits for reads in progress and releases all readers. It is

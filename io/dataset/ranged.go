@@ -20,6 +20,13 @@ type Ranged interface {
 	format.AheadSource
 }
 
+// Beginner is a Ranged whose first bytes can be fetched before it is known what will be read:
+// as its footer is, which tells that.
+type Beginner interface {
+	// Begin returns at once, and nothing depends on it.
+	Begin()
+}
+
 // Verified is an Object that can tell later whether its bytes came as the store has them.
 type Verified interface {
 	// Verify returns an error that wraps format.ErrDamaged where they did not, as far as
@@ -96,7 +103,7 @@ func detectRanged(ctx context.Context, r Ranged, name string, asked format.Name)
 
 // lookedAhead bounds the spans of which it is found out ahead of fetching where their bytes
 // lie: of small objects that is as long a way as fetching them.
-const lookedAhead = 16
+const lookedAhead = 64
 
 // spanRanges are the bytes of a span, as soon as they are known; closed without where they
 // need not be fetched, or cannot.
@@ -170,6 +177,9 @@ func (d *Dataset) rangesOf(ctx context.Context, ref SpanRef, columns []string) (
 		return nil, ErrClosed
 	}
 	src := d.files[ref.File]
+	if whole := src.atOnce(); whole != nil {
+		return whole, nil
+	}
 	schema, err := d.subset(columns)
 	if err != nil {
 		return nil, err
@@ -190,6 +200,18 @@ func (d *Dataset) rangesOf(ctx context.Context, ref SpanRef, columns []string) (
 	return ranges, d.pool.release(src)
 }
 
+// atOnceBytes is how large an object may be that is fetched as one range, its footer along
+// with its rows: so that nothing has to be known of it before.
+const atOnceBytes = 512 << 10
+
+// atOnce is the one range of a small object; nil of another.
+func (s *source) atOnce() []format.Range {
+	if r := s.ranged(); r != nil && s.info.Format == format.Parquet && r.Size() <= atOnceBytes {
+		return []format.Range{{Length: r.Size()}}
+	}
+	return nil
+}
+
 // fetching has a span that is about to be read fetched, unless that was begun; done says
 // that it was read.
 func (d *Dataset) fetching(ctx context.Context, reader format.Reader, ref SpanRef, indexes []int) (done func()) {
@@ -198,7 +220,10 @@ func (d *Dataset) fetching(ctx context.Context, reader format.Reader, ref SpanRe
 	if object == nil || !ok {
 		return func() {}
 	}
-	ranges := r.Ranges(ref.Span, indexes)
+	ranges := d.files[ref.File].atOnce()
+	if ranges == nil {
+		ranges = r.Ranges(ref.Span, indexes)
+	}
 	stop := func() {}
 	if d.aheads.take(ref) {
 		ctx, cancel := context.WithCancel(ctx)

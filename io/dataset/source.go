@@ -21,6 +21,7 @@ type source struct {
 	path   string      // or the URI, of an object
 	seen   os.FileInfo // identity; nil for an object
 	object Object      // of a Store; nil for a file
+	first  bool        // its rows are read first
 
 	info  FileInfo
 	lines bool // it is a file of lines
@@ -65,17 +66,20 @@ func (s *source) unchanged() error {
 
 // changed asks the file system, the open reader and those closed before.
 func (s *source) changed() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.mu.changed != nil {
-		return s.mu.changed
-	}
-	if s.mu.reader != nil {
-		if err := s.mu.reader.Changed(); err != nil {
-			return asInput(err)
-		}
+	if err := s.noticed(); err != nil {
+		return err
 	}
 	return s.unchanged()
+}
+
+// noticed asks the open reader and those closed before.
+func (s *source) noticed() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.changed != nil || s.mu.reader == nil {
+		return s.mu.changed
+	}
+	return asInput(s.mu.reader.Changed())
 }
 
 // closeLocked closes the reader and keeps what it knows about changes: a fault

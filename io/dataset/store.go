@@ -44,6 +44,12 @@ type Object interface {
 	Close() error
 }
 
+// Rechecker is a Store that asks about many objects at once.
+type Rechecker interface {
+	// ChangedAll is what Changed of each object says.
+	ChangedAll(objects []Object) []error
+}
+
 // Facts are what a Store says of an object.
 type Facts struct {
 	Format  format.Name // empty: its first bytes say
@@ -132,6 +138,9 @@ func (p *pool) loadStored(ctx context.Context, src *source, store Store) error {
 	src.info = FileInfo{Path: src.path, Format: facts.Format, Size: facts.Size, ModTime: facts.ModTime, Version: facts.Version}
 	if facts.Format != "" {
 		return nil
+	}
+	if b, ok := object.(Beginner); ok && src.first && parquetExtension(src.path) {
+		b.Begin()
 	}
 	if r, ok := object.(Ranged); ok {
 		src.info.Format, err = detectRanged(ctx, r, src.path, p.opts.Format)

@@ -18,6 +18,11 @@ func (s *staging) claim(ctx context.Context) error {
 	if err := s.store.alive(ctx, s.place, &now, s.lease); err != nil {
 		return err
 	}
+	return s.claimAfter(ctx, &now)
+}
+
+// claimAfter puts the claim after an entry that nobody lives by.
+func (s *staging) claimAfter(ctx context.Context, now *entry) error {
 	ctx = lingering(ctx)
 	beaten := make(chan error, 1) // the one outcome
 	go func() { beaten <- s.beatOnce(ctx) }()
@@ -30,7 +35,9 @@ func (s *staging) claim(ctx context.Context) error {
 	case !won:
 		return errors.Join(s.heldBy(ctx), s.store.remove(ctx, s.place.staging(s.opts.RunID)+beatName))
 	}
+	s.mu.Lock()
 	s.mu.now = claim
+	s.mu.Unlock()
 	if now.Holder != nil { // who died, and may again
 		s.mu.dead, s.mu.watched = now.Holder.Run, true
 	}

@@ -105,9 +105,13 @@ func (s *store) finishBy(ctx context.Context, p *place, c *commit) error {
 	return s.dropStaged(ctx, p, c)
 }
 
-// dropStaged removes what the starts of a run had staged, the commit last.
+// dropStaged removes what the starts of a run had staged, and their uploads; the commit last.
 func (s *store) dropStaged(ctx context.Context, p *place, c *commit) error {
 	if err := s.drop(ctx, p, c.Starts[:len(c.Starts)-1]); err != nil {
+		return err
+	}
+	err := each(ctx, c.Starts, func(ctx context.Context, run string) error { return s.abortUploads(ctx, p.run(run), "") })
+	if err != nil {
 		return err
 	}
 	found, err := s.all(ctx, p.staging(c.Run))
@@ -115,7 +119,7 @@ func (s *store) dropStaged(ctx context.Context, p *place, c *commit) error {
 		return err
 	}
 	last := p.staging(c.Run) + commitName
-	if err := s.removeBut(ctx, found, last); err != nil {
+	if err := s.removeAll(ctx, slices.DeleteFunc(found, func(o object) bool { return o.key == last })); err != nil {
 		return err
 	}
 	return s.remove(ctx, last)
@@ -158,36 +162,37 @@ func (s *store) named(ctx context.Context, p *place, c *commit) (bool, error) {
 	return true, nil
 }
 
-// give gives the files their names. While that goes on, _SUCCESS is missing.
+// give gives the files their names. While that goes on, _SUCCESS is missing. It and the
+// manifest come when all others have theirs: whoever waits for either finds them.
 func (s *store) give(ctx context.Context, c *commit) error {
 	if c.Success != "" && !c.Fresh {
 		if err := s.remove(ctx, c.Success); err != nil {
 			return err
 		}
 	}
-	give := func(ctx context.Context, one stagedCopy) error {
+	copyOne := func(ctx context.Context, one stagedCopy) error {
 		return s.copy(ctx, one.From, one.To, one.Size)
 	}
 	last := len(c.Own) - 1 // the manifest, by which readers know the files, and named a single one
-	if err := each(ctx, slices.Concat(c.Copies, c.Own[:last]), give); err != nil {
+	files, giving := errgroup.WithContext(ctx)
+	files.Go(func() error { return each(giving, slices.Concat(c.Copies, c.Own[:last]), copyOne) })
+	files.Go(func() error { return s.remove(giving, c.Removes...) }) // no copy goes there
+	if err := files.Wait(); err != nil {
 		return err
 	}
 	ends, ending := errgroup.WithContext(ctx)
-	ends.Go(func() error { return s.remove(ending, c.Removes...) }) // the manifest does not name them
-	ends.Go(func() error { return give(ending, c.Own[last]) })
-	if err := ends.Wait(); err != nil || c.Success == "" {
-		return err
+	ends.Go(func() error { return copyOne(ending, c.Own[last]) })
+	if c.Success != "" {
+		ends.Go(func() error { return s.put(ending, c.Success, nil) })
 	}
-	return s.put(ctx, c.Success, nil)
+	return ends.Wait()
 }
 
-// removeBut removes objects but one.
-func (s *store) removeBut(ctx context.Context, found []object, but string) error {
-	var keys []string
-	for _, o := range found {
-		if o.key != but {
-			keys = append(keys, o.key)
-		}
+// removeAll removes objects that were listed.
+func (s *store) removeAll(ctx context.Context, found []object) error {
+	keys := make([]string, len(found))
+	for i, o := range found {
+		keys[i] = o.key
 	}
 	return s.remove(ctx, keys...)
 }

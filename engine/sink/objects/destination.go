@@ -22,6 +22,9 @@ type Destination struct {
 	// 12 s if zero.
 	Lease time.Duration
 
+	// Early keeps what Held saw for Stage; nothing if nil.
+	Early *Early
+
 	opener func(ctx context.Context, p *place) (*store, error) // of tests; nil outside of them
 }
 
@@ -44,16 +47,24 @@ func (d *Destination) Held(ctx context.Context, output string) error {
 	lease := cmp.Or(d.Lease, defaultLease)
 	p, err := parsePlace(output, isFile(output))
 	if err != nil {
-		return nil // Check says it
+		return nil //nolint:nilerr // Check says it
 	}
 	s, err := d.open(ctx, p)
 	if err != nil {
-		return nil // Stage says it
+		return nil //nolint:nilerr // Stage says it
 	}
-	defer func() { _ = s.bucket.Close() }()
-	now, err := s.newest(ctx, p)
+	saw, err := s.look(ctx, p)
 	if err == nil {
-		err = s.alive(ctx, p, &now, lease/3)
+		err = s.alive(ctx, p, &saw.now, lease/3)
+	}
+	if err == nil && saw.now.idle() && d.Early != nil {
+		d.Early.keep(saw)
+		return nil
+	}
+	if saw != nil {
+		saw.close()
+	} else {
+		_ = s.bucket.Close() // nothing was written
 	}
 	if errors.Is(err, ledger.ErrHeld) {
 		return err
@@ -64,7 +75,7 @@ func (d *Destination) Held(ctx context.Context, output string) error {
 // Stage takes the output for a run.
 func (d *Destination) Stage(ctx context.Context, opts sink.Options) (sink.Staging, error) {
 	if d.Lease == 0 {
-		d = &Destination{Buckets: d.Buckets, Lease: defaultLease}
+		d = &Destination{Buckets: d.Buckets, Lease: defaultLease, Early: d.Early}
 	}
 	return d.stage(ctx, &opts)
 }

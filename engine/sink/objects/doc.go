@@ -2,7 +2,7 @@
 // objects, written at once, and writes that fail where an object is there already.
 //
 //	OUT/part-00000.parquet ...       final names, given after the step
-//	OUT/_SUCCESS                     last
+//	OUT/_SUCCESS                     last, with the manifest
 //	OUT/_millrace/log/0000000001     who holds the output and what was decided: see log
 //	OUT/_millrace/RUN/manifest.json, manifest.sha256, rejects.parquet
 //	OUT/_millrace/RUN/staging/       while the run is not published, and its names not final
@@ -18,7 +18,8 @@
 // The one step is the creation of the log's next object, which says "published": of two
 // runs that try, the store lets one. Before it nothing but names that readers pass over is
 // there. After it the staged objects are copied, by the store itself, to their final names,
-// _SUCCESS last; whoever comes after a crash in between finishes that. So a reader who
+// the manifest last, while _SUCCESS is written; whoever comes after a crash in between
+// finishes that. So a reader who
 // looks at names only may see, for the time of the copies, a part of the new output, or,
 // where one is replaced, a mixture: while _SUCCESS is missing.
 //

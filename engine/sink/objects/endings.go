@@ -10,7 +10,8 @@ import (
 
 // Suspend keeps what is recorded and gives the output up.
 func (s *staging) Suspend(why string) (parts int, err error) {
-	said := s.saidStart() == nil
+	said := s.claimed() == nil && s.saidStart() == nil
+	_ = s.recorded() // the part is kept, or not
 	s.mu.Lock()
 	for _, p := range s.mu.parts {
 		if p.done {
@@ -34,6 +35,7 @@ func (s *staging) Suspend(why string) (parts int, err error) {
 
 // Discard removes what is staged and gives the output up.
 func (s *staging) Discard() error {
+	_ = s.claimed() // that it was refused is said
 	s.mu.Lock()
 	over, ours := s.mu.ended, s.mu.now.Number > 0
 	s.mu.Unlock()
@@ -57,18 +59,22 @@ func (s *staging) Discard() error {
 
 // endWriting ends what is under way: no upload of this run's may be left.
 func (s *staging) endWriting(ctx context.Context) error {
+	_ = s.claimed() // that it was refused is said
+	_ = s.cleared() // the next run does it
 	s.mu.Lock()
 	s.mu.closed = true
 	stop, swept := s.mu.stop, s.mu.swept
 	s.mu.Unlock()
 	_ = s.saidStart()  // of no interest any more
+	_ = s.recorded()   // as little
 	_ = s.notes.Wait() // they report to nobody
+	s.dropComing()
 	errs := []error{s.work.close()}
 	if stop != nil {
 		stop()
 	}
 	if stop != nil && !swept {
-		errs = append(errs, s.store.abortUploads(ctx, s.place.run(s.opts.RunID)))
+		errs = append(errs, s.store.abortUploads(ctx, s.place.run(s.opts.RunID), ""))
 	}
 	return errors.Join(errs...)
 }
@@ -103,11 +109,7 @@ func (s *store) drop(ctx context.Context, p *place, runs []string) error {
 		if err != nil {
 			return err
 		}
-		keys := make([]string, len(found))
-		for i, o := range found {
-			keys[i] = o.key
-		}
-		if err := s.remove(ctx, keys...); err != nil {
+		if err := s.removeAll(ctx, found); err != nil {
 			return err
 		}
 	}

@@ -178,8 +178,10 @@ func (p *partFiles) End(rows int64) error {
 	}
 	p.now = nil
 	p.ended.Go(func() error {
-		_, err := u.Commit(rows)
-		return err
+		if _, err := u.Commit(rows); err != nil {
+			return err
+		}
+		return p.s.failed(u.there()) // so that few are under way at a time
 	})
 	return nil
 }

@@ -272,7 +272,7 @@ func (s *staging) Begin(frozen json.RawMessage) error {
 	}
 	said := make(chan error, 1) // the one outcome
 	ctx := s.writes()
-	go func() { said <- s.store.put(ctx, s.place.staging(s.opts.RunID)+startName, text) }()
+	go func() { said <- s.putClaimed(ctx, startName, text) }()
 	s.mu.Lock()
 	watched := s.mu.watched
 	s.mu.said, s.mu.begun = said, true
@@ -318,34 +318,6 @@ func (s *staging) Enter(part int) error {
 	select {
 	case s.entered <- struct{}{}:
 	default: // it is due already
-	}
-	return nil
-}
-
-// Record puts a part into the journal: an object that was not there.
-func (s *staging) Record(part ledger.PartRecord) error {
-	if s.opts.Job != nil {
-		text, err := json.Marshal(ledger.Line{Part: &part})
-		if err != nil {
-			return err
-		}
-		key := fmt.Sprintf("%s%spart-%05d", s.place.staging(s.opts.RunID), journalName, part.Part)
-		if err := s.saidStart(); err != nil {
-			return s.failed(err)
-		}
-		won, err := s.store.create(s.writes(), key, text)
-		if err == nil && !won {
-			err = fmt.Errorf("%w: part %d is recorded already", ledger.ErrAccounts, part.Part)
-		}
-		if err != nil {
-			return s.failed(err)
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.mu.open, part.Part)
-	if p := s.mu.parts[part.Part]; p != nil {
-		p.done = true
 	}
 	return nil
 }

@@ -24,10 +24,9 @@ func (s *staging) Loading() error {
 	if err != nil {
 		return err
 	}
-	key := s.place.staging(s.opts.RunID) + loadingName
 	noted := make(chan error, 1) // the one outcome
 	ctx := s.writes()
-	go func() { noted <- s.store.put(ctx, key, text) }()
+	go func() { noted <- s.putClaimed(ctx, loadingName, text) }()
 	s.mu.Lock()
 	watched := s.mu.watched
 	s.mu.noted = noted

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/millrace/millrace/engine/ledger"
 )
@@ -27,9 +29,22 @@ type entry struct {
 	Published string  `json:"published,omitempty"` // the newest published run
 }
 
-// keptEntries is how many old entries stay. Where one is missing a stalled run may create it
-// anew, so who published looks that its entry is the newest.
-const keptEntries = 128
+// keptEntries is how many old entries stay at least, and keptFor how long they do. Where one
+// is missing a stalled run may create it anew; so who did not see for sureFor that the log
+// ends in its own entry looks, after it put one, that this is the newest. Between the two
+// lies an hour and more, and stores refuse a request whose clock is off by a quarter of one:
+// https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html (RequestTimeTooSkewed)
+const (
+	keptEntries = 128
+	keptFor     = 2 * time.Hour
+	sureFor     = 15 * time.Minute
+)
+
+// sinceByAnyClock is how long ago something was at most: one clock stands still while a
+// machine sleeps, and the other can be set back.
+func sinceByAnyClock(t time.Time) time.Duration {
+	return max(time.Since(t), time.Since(t.Round(0)))
+}
 
 func (p *place) logKey(number int64) string { return fmt.Sprintf("%s%s%010d", p.own, logName, number) }
 
@@ -49,7 +64,11 @@ func (s *store) newest(ctx context.Context, p *place) (e entry, err error) {
 	if err != nil || len(numbers) == 0 {
 		return entry{}, err
 	}
-	number := numbers[len(numbers)-1]
+	return s.entry(ctx, p, numbers[len(numbers)-1])
+}
+
+// entry reads one of the log.
+func (s *store) entry(ctx context.Context, p *place, number int64) (e entry, err error) {
 	data, err := s.get(ctx, p.logKey(number), maxSmallBytes)
 	if err != nil {
 		return entry{}, err
@@ -62,13 +81,17 @@ func (s *store) newest(ctx context.Context, p *place) (e entry, err error) {
 
 // logNumbers lists the entries, oldest first.
 func (s *store) logNumbers(ctx context.Context, p *place) (numbers []int64, err error) {
-	err = s.list(ctx, p.own+logName, "", func(o object) error {
+	err = s.listLog(ctx, p, func(number int64, _ object) { numbers = append(numbers, number) })
+	return numbers, err
+}
+
+func (s *store) listLog(ctx context.Context, p *place, yield func(number int64, o object)) error {
+	return s.list(ctx, p.own+logName, "", func(o object) error {
 		if number, ok := p.logNumber(o.key); ok {
-			numbers = append(numbers, number)
+			yield(number, o)
 		}
 		return nil
 	})
-	return numbers, err
 }
 
 // next tries to put an entry after the one at hand, and says whether it stands there.
@@ -81,15 +104,21 @@ func (s *store) next(ctx context.Context, p *place, at int64, e *entry) (bool, e
 	return s.create(ctx, p.logKey(e.Number), data)
 }
 
-// trim removes old entries.
+// trim removes old entries. How old they are is by the store's own clock.
 func (s *store) trim(ctx context.Context, p *place) error {
-	numbers, err := s.logNumbers(ctx, p)
-	if err != nil || len(numbers) <= keptEntries {
+	var all []object
+	err := s.listLog(ctx, p, func(_ int64, o object) { all = append(all, o) })
+	if err != nil {
 		return err
 	}
-	var old []string
-	for _, number := range numbers[:len(numbers)-keptEntries] {
-		old = append(old, p.logKey(number))
+	return s.removeAll(ctx, tooOld(all))
+}
+
+// tooOld are the entries of a log, oldest first, that nobody can still know.
+func tooOld(all []object) []object {
+	if len(all) <= keptEntries {
+		return nil
 	}
-	return s.remove(ctx, old...)
+	newest := all[len(all)-1].modTime
+	return slices.DeleteFunc(all[:len(all)-keptEntries], func(o object) bool { return newest.Sub(o.modTime) < keptFor })
 }

@@ -10,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/millrace/millrace/engine/ledger"
 )
@@ -157,17 +158,66 @@ type standing struct {
 	success bool // _SUCCESS
 }
 
+// present is standing, with the keys of the whole output where it is to be replaced.
+type present struct {
+	standing
+
+	keys []string // in the order of the listing
+}
+
+func (p present) equal(other present) bool {
+	return p.there == other.there && slices.Equal(p.keys, other.keys)
+}
+
 // look finds out what stands at the output's name.
-func (s *staging) look(ctx context.Context) (found standing, err error) {
-	if s.opts.Single {
-		err = s.store.list(ctx, s.place.prefix+s.place.name, "/", func(o object) error {
-			found.there = found.there || o.key == s.place.prefix+s.place.name
+func (s *staging) look(ctx context.Context) (present, error) {
+	if s.opts.Single || s.opts.IfExists != ledger.IfExistsReplace {
+		found, err := s.store.glance(ctx, s.place)
+		return present{standing: found}, err
+	}
+	var found present
+	err := s.store.list(ctx, s.place.prefix, "", func(o object) error {
+		if strings.HasPrefix(o.key, s.place.own) {
+			return nil
+		}
+		found.keys = append(found.keys, o.key)
+		switch name := strings.TrimPrefix(o.key, s.place.prefix); name {
+		case "", strings.TrimSuffix(ownName, "/"):
+		case successName:
+			found.standing = standing{there: true, success: true}
+		default:
+			found.there = true
+		}
+		return nil
+	})
+	return found, err
+}
+
+// lookAhead looks at all that stands at the output's name, where it is to be replaced, while
+// rows are scored.
+func (s *staging) lookAhead(stands standing) {
+	s.mu.stood = func() (present, error) { return present{standing: stands}, nil }
+	if s.opts.Single || s.opts.IfExists != ledger.IfExistsReplace || !stands.there {
+		return
+	}
+	s.mu.stood = sync.OnceValues(func() (present, error) { return s.look(s.during()) })
+	s.notes.Go(func() error {
+		_, _ = s.mu.stood() // who asks has the error
+		return nil
+	})
+}
+
+// glance finds it out without looking into folders.
+func (s *store) glance(ctx context.Context, p *place) (found standing, err error) {
+	if p.name != "" {
+		err = s.list(ctx, p.prefix+p.name, "/", func(o object) error {
+			found.there = found.there || o.key == p.prefix+p.name
 			return nil
 		})
 		return found, err
 	}
-	err = s.store.list(ctx, s.place.prefix, "/", func(o object) error {
-		switch name := strings.TrimPrefix(o.key, s.place.prefix); name {
+	err = s.list(ctx, p.prefix, "/", func(o object) error {
+		switch name := strings.TrimPrefix(o.key, p.prefix); name {
 		case ownName, "", strings.TrimSuffix(ownName, "/"):
 		case successName:
 			found = standing{there: true, success: true}

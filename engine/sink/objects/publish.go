@@ -4,10 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -24,18 +24,16 @@ func (s *staging) Publish(m *ledger.Manifest) error {
 	if again {
 		return fmt.Errorf("output %q: %w", s.place.shown, ledger.ErrDiscarded)
 	}
+	if err := s.claimed(); err != nil {
+		return err
+	}
 	ctx := s.during()
 	files, err := s.account(m)
 	if err != nil {
 		return fmt.Errorf("output %q: not published: %w", s.place.shown, err)
 	}
-	now, err := s.lookAgain(ctx)
+	c, err := s.ready(ctx, m, files)
 	if err != nil {
-		return s.failed(err)
-	}
-	s.descend(m, now.there)
-	c := s.newCommit(files, m, now)
-	if err := s.seal(s.writes(), m, c); err != nil {
 		return s.failed(err)
 	}
 	if told := s.told(); told != nil {
@@ -55,49 +53,91 @@ func (s *staging) Publish(m *ledger.Manifest) error {
 	return nil
 }
 
-// present is what stands at the output's name right before the step.
-type present struct {
-	standing
-
-	keys []string // of the whole output, where it is to be replaced
-}
-
-// lookAgain finds out what stands at the output's name by now, whether the run still has it,
-// and that no upload of it is left.
-func (s *staging) lookAgain(ctx context.Context) (now present, err error) {
-	looks, looking := errgroup.WithContext(ctx)
-	looks.Go(func() error {
-		s.ask(looking)
-		return s.lost()
-	})
-	looks.Go(func() (err error) {
-		now.standing, err = s.look(looking)
+// ready stages the manifest and what is left to do, and waits for all that the step needs:
+// parts and their records, that the run still has the output, and what stands at its name.
+// All of that is asked for at once: the manifest is written for what stood there when the run
+// began, and once more where that is another by now.
+func (s *staging) ready(ctx context.Context, m *ledger.Manifest, files []stagedFile) (*commit, error) {
+	before, err := s.mu.stood()
+	if err != nil {
+		return nil, err
+	}
+	looked := time.Now()
+	var now present
+	var c *commit
+	all, asking := errgroup.WithContext(ctx)
+	all.Go(s.staged)
+	all.Go(func() error { return s.stillOurs(asking) })
+	all.Go(func() (err error) {
+		now, err = s.look(asking)
 		return err
 	})
-	looks.Go(func() error {
-		if s.opts.Single || s.opts.IfExists != ledger.IfExistsReplace {
-			return nil
-		}
-		return s.store.list(looking, s.place.prefix, "", func(o object) error {
-			if !strings.HasPrefix(o.key, s.place.own) {
-				now.keys = append(now.keys, o.key)
-			}
-			return nil
-		})
+	all.Go(func() (err error) { //nolint:contextcheck // a Staging has the run's context
+		c, err = s.seal(s.writes(), m, files, before)
+		return err
 	})
-	looks.Go(func() error {
-		_ = s.notes.Wait() // they report to nobody
-		for _, run := range s.starts() {
-			if err := s.store.abortUploads(looking, s.place.run(run)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err := looks.Wait(); err != nil {
-		return now, err
+	if err := all.Wait(); err != nil {
+		return nil, errors.Join(err, s.unseal(err)) //nolint:contextcheck // a Staging has the run's context
 	}
-	return now, s.mayGiveWay(now.standing)
+	if time.Since(looked) > lookedLately { // what was staged took long
+		if now, err = s.look(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.mayGiveWay(now.standing); err != nil {
+		return nil, err
+	}
+	if !now.equal(before) {
+		return s.seal(s.writes(), m, files, now) //nolint:contextcheck // a Staging has the run's context
+	}
+	return c, nil
+}
+
+// unseal removes what seal staged where another run has the output by now, which does not know
+// of it.
+func (s *staging) unseal(why error) error {
+	if !errors.Is(why, ledger.ErrHeld) {
+		return nil
+	}
+	ctx, cancel := anyway(s.during())
+	defer cancel()
+	staging := s.place.staging(s.opts.RunID)
+	return s.store.remove(ctx, staging+sealName, staging+manifestName, staging+commitName)
+}
+
+// lookedLately is how long what stands at the output's name counts as looked at right before
+// the step.
+const lookedLately = 2 * time.Second
+
+// staged waits for all that was staged, and for what nobody waited for so far.
+func (s *staging) staged() error {
+	if err := s.recorded(); err != nil {
+		return err
+	}
+	_ = s.notes.Wait() // they report to nobody
+	if err := s.cleared(); err != nil {
+		return err
+	}
+	return s.arriveAll()
+}
+
+// stillOurs says who has the output, if this run has not.
+func (s *staging) stillOurs(ctx context.Context) error {
+	s.moving.Lock()
+	defer s.moving.Unlock()
+	asked := time.Now()
+	numbers, err := s.store.logNumbers(ctx, s.place)
+	if err != nil {
+		return err
+	}
+	if len(numbers) == 0 || numbers[len(numbers)-1] != s.newest().Number {
+		s.lose(ctx)
+		return s.lost()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.sure = asked
+	return nil
 }
 
 // give gives the files their names, and lists what is staged meanwhile.
@@ -108,26 +148,21 @@ func (s *staging) give(ctx context.Context, c *commit) (staged []object, err err
 		staged, err = s.store.all(giving, s.place.staging(c.Run))
 		return err
 	})
-	err = gives.Wait()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.mu.swept = err == nil
-	return staged, err
+	return staged, gives.Wait()
 }
 
-// tidy removes what was staged, the commit last, and says that nothing is left to do. Where
-// it cannot, the next run does: the output is there.
+// tidy removes what was staged and says that nothing is left to do. Where it cannot, the next
+// run does: the output is there. What the run itself staged goes while that is said: a crash
+// leaves it to a run that knows by the manifest that it is nothing to go on with. What it
+// continued has none, and goes before.
 func (s *staging) tidy(ctx context.Context, c *commit, staged []object) {
 	s.mu.stop() // a beat that comes late would stay
-	if err := s.store.drop(ctx, s.place, c.Starts[:len(c.Starts)-1]); err != nil {
-		return
-	}
-	last := s.place.staging(c.Run) + commitName
-	if err := s.store.removeBut(ctx, staged, last); err != nil {
+	if s.store.drop(ctx, s.place, c.Starts[:len(c.Starts)-1]) != nil {
 		return
 	}
 	ends, ending := errgroup.WithContext(ctx)
-	ends.Go(func() error { return s.store.remove(ending, last) })
+	ends.Go(func() error { return s.store.removeAll(ending, staged) })
+	ends.Go(func() error { return s.sweepUploads(ending, c.Starts) })
 	ends.Go(func() error { return s.move(ending, func(e *entry) { e.Pending, e.Holder = "", nil }) })
 	if ends.Wait() != nil {
 		return
@@ -137,22 +172,29 @@ func (s *staging) tidy(ctx context.Context, c *commit, staged []object) {
 	}
 }
 
+// sweepUploads ends the uploads of which the store knows and the run does not: those whose
+// beginning, or whose end, was lost on its way back.
+func (s *staging) sweepUploads(ctx context.Context, starts []string) error {
+	err := each(ctx, starts, func(ctx context.Context, run string) error { return s.store.abortUploads(ctx, s.place.run(run), "") })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.swept = err == nil
+	return err
+}
+
 // step decides that this run is published, unless another run decided something meanwhile.
 func (s *staging) step(ctx context.Context) error {
 	err := s.move(ctx, func(e *entry) { e.Pending, e.Published = s.opts.RunID, s.opts.RunID })
 	if err != nil {
 		return err
 	}
-	// See keptEntries.
-	numbers, err := s.store.logNumbers(ctx, s.place)
-	if err != nil {
-		return err
+	s.mu.Lock()
+	sure := s.mu.sure
+	s.mu.Unlock()
+	if sinceByAnyClock(sure) < sureFor { // see keptEntries
+		return nil
 	}
-	if len(numbers) == 0 || numbers[len(numbers)-1] != s.newest().Number {
-		s.lose(ctx)
-		return s.lost()
-	}
-	return nil
+	return s.stillOurs(ctx)
 }
 
 // account fills in what was written and checks that all agrees.
@@ -209,11 +251,13 @@ func (s *staging) descend(m *ledger.Manifest, there bool) {
 	}
 }
 
-// seal stages the manifest and what is left to do.
-func (s *staging) seal(ctx context.Context, m *ledger.Manifest, c *commit) error {
+// seal stages the manifest and what is left to do, for what stands at the output's name.
+func (s *staging) seal(ctx context.Context, m *ledger.Manifest, files []stagedFile, now present) (*commit, error) {
+	s.descend(m, now.there)
+	c := s.newCommit(files, m, now)
 	data, err := m.Encode()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	staging, run := s.place.staging(s.opts.RunID), s.place.run(s.opts.RunID)
 	sum := fmt.Appendf(nil, "%x  %s\n", sha256.Sum256(data), manifestName) // as sha256sum writes it
@@ -222,9 +266,9 @@ func (s *staging) seal(ctx context.Context, m *ledger.Manifest, c *commit) error
 		c.Own = append(c.Own, stagedCopy{From: staging + name, To: run + name, Size: int64(len(texts[name]))})
 	}
 	if texts[commitName], err = json.Marshal(c); err != nil {
-		return err
+		return nil, err
 	}
-	return each(ctx, slices.Collect(maps.Keys(texts)), func(ctx context.Context, name string) error {
+	return c, each(ctx, slices.Collect(maps.Keys(texts)), func(ctx context.Context, name string) error {
 		return s.store.put(ctx, staging+name, texts[name])
 	})
 }
@@ -252,6 +296,9 @@ func (s *staging) KeepRejects() (string, error) {
 	}
 	ctx, cancel := anyway(s.during())
 	defer cancel()
+	if err := s.arrive(rejects.key); err != nil {
+		return "", err
+	}
 	to := s.place.keptRejects(s.opts.RunID)
 	if err := s.store.copy(ctx, rejects.key, to, rejects.Bytes); err != nil {
 		return "", s.failed(err)

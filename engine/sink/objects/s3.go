@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -19,7 +20,7 @@ type s3Bucket struct {
 }
 
 // abortUploads aborts all, a page at a time.
-func (b *s3Bucket) abortUploads(ctx context.Context, prefix string) error {
+func (b *s3Bucket) abortUploads(ctx context.Context, prefix, but string) error {
 	in := &s3.ListMultipartUploadsInput{Bucket: &b.name, Prefix: &prefix}
 	for {
 		page, err := b.client.ListMultipartUploads(ctx, in)
@@ -27,6 +28,9 @@ func (b *s3Bucket) abortUploads(ctx context.Context, prefix string) error {
 			return fmt.Errorf("list unfinished uploads: %w", err)
 		}
 		err = each(ctx, page.Uploads, func(ctx context.Context, u types.MultipartUpload) error {
+			if but != "" && strings.HasPrefix(aws.ToString(u.Key), but) {
+				return nil
+			}
 			return b.abort(ctx, aws.ToString(u.Key), aws.ToString(u.UploadId))
 		})
 		if err != nil || !aws.ToBool(page.IsTruncated) {

@@ -27,12 +27,15 @@ type staging struct {
 	notes   errgroup.Group // what nobody waits for
 	entered chan struct{}  // has a token when a part was begun: the next beat is due
 	moving  sync.Mutex     // held while the log's entry changes
+	claimed func() error   // waits until the output is claimed, or says who has it
+	cleared func() error   // waits until uploads that dead runs left are gone
 
 	mu struct {
 		sync.Mutex
 
-		now     entry  // the log's newest, which is this run's
-		dead    string // the run that died with the output in hand; empty if none did
+		now     entry     // the log's newest, which is this run's
+		sure    time.Time // when it was seen to be that
+		dead    string    // the run that died with the output in hand; empty if none did
 		lost    *ledger.HeldError
 		beat    beat
 		stop    func()     // ends the beating, and waits for its end
@@ -48,9 +51,12 @@ type staging struct {
 		rejects *stagedFile
 		pieces  map[int]string // keys of taken and committed pieces and rejects, by part
 		badRows map[int]string
-		paths   map[string]string // where objects can be read on this machine, by key
+		coming  map[string]*upload // all of whose bytes are on their way, by key
+		last    chan error         // has the outcome of recording the last part; nil before
+		paths   map[string]string  // where objects can be read on this machine, by key
 
 		before     *past
+		stood      func() (present, error) // what stood there when the run began; waits for it
 		first      int
 		taken      *ledger.Journal
 		chain      []string // runs that this one continues, oldest first
@@ -109,6 +115,7 @@ func newStaging(ctx context.Context, opts *sink.Options, p *place, bucket *store
 		opts: *opts, place: p, store: bucket,
 		during: func() context.Context { return ctx }, writes: func() context.Context { return writes }, told: func() error { return context.Cause(ctx) },
 		work: &workspace{run: opts.RunID}, entered: make(chan struct{}, 1), // one wakes the beating
+		claimed: func() error { return nil }, cleared: func() error { return nil },
 	}
 }
 
@@ -122,65 +129,60 @@ func (d *Destination) stage(ctx context.Context, opts *sink.Options) (sink.Stagi
 	if err != nil {
 		return nil, err
 	}
-	bucket, err := d.open(ctx, p)
-	if err != nil {
+	saw := d.Early.take(p)
+	var bucket *store
+	if saw != nil {
+		bucket = saw.store
+	} else if bucket, err = d.open(ctx, p); err != nil {
 		return nil, outputError(p, err)
 	}
 	s := newStaging(ctx, opts, p, bucket)
 	s.lease = d.Lease
 	s.notes.SetLimit(atATime)
 	s.mu.parts, s.mu.open, s.mu.pieces = map[int]*partState{}, map[int]bool{}, map[int]string{}
-	s.mu.badRows, s.mu.paths = map[int]string{}, map[string]string{}
-	if err := s.prepare(ctx); err != nil {
+	s.mu.badRows, s.mu.paths, s.mu.coming = map[int]string{}, map[string]string{}, map[string]*upload{}
+	if err := s.prepare(ctx, saw); err != nil {
 		return nil, errors.Join(err, s.Discard()) //nolint:contextcheck // a Staging has the run's context
 	}
 	return s, nil
 }
 
-// prepare claims the output and looks at what is there.
-func (s *staging) prepare(ctx context.Context) error {
-	if err := s.claim(ctx); err != nil {
-		return s.failed(err)
-	}
+// prepare claims the output and looks at what is there, unless that was seen before.
+func (s *staging) prepare(ctx context.Context, saw *early) error {
 	late := lingering(ctx) // of what it changes
-	if pending := s.newest().Pending; pending != "" {
-		if err := s.finish(late, pending); err != nil {
+	var found *sight
+	won := false
+	if saw != nil {
+		found, won = s.claimEarly(ctx, saw)
+	}
+	if !won {
+		if err := s.claim(ctx); err != nil {
+			return s.failed(err)
+		}
+		if pending := s.newest().Pending; pending != "" {
+			if err := s.finish(late, pending); err != nil {
+				return s.failed(err)
+			}
+		}
+		var err error
+		if found, err = s.see(ctx); err != nil {
 			return s.failed(err)
 		}
 	}
-	var own *own
-	var stands standing
-	looks, looking := errgroup.WithContext(ctx)
-	looks.Go(func() error { // nobody else's: who began them is dead
-		return s.store.abortUploads(looking, s.place.own)
-	})
-	looks.Go(func() (err error) {
-		own, err = s.store.listOwn(looking, s.place)
-		return err
-	})
-	looks.Go(func() (err error) {
-		stands, err = s.look(looking)
-		return err
-	})
-	if err := looks.Wait(); err != nil {
-		return s.failed(err)
-	}
-	before, err := s.store.readPast(ctx, s.place, own, s.newest().Published)
-	if err != nil {
-		return s.failed(err)
-	}
-	s.mu.before = before
-	if follows := s.opts.Follows; follows != nil && *follows != before.sum {
+	s.clear(late)
+	s.mu.before = found.before
+	if !s.follows(found.before) {
 		return &ledger.HeldError{Output: s.place.shown, Holder: ledger.Holder{Run: s.newest().Published}}
 	}
 	if err := s.publishedAlready(ctx); err != nil {
-		return errors.Join(err, s.sweep(late, own))
+		return errors.Join(err, s.sweep(late, found.own))
 	}
-	if err := s.mayGiveWay(stands); err != nil {
+	if err := s.mayGiveWay(found.stands); err != nil {
 		return s.failed(err)
 	}
-	s.mu.first = before.firstFile(s.opts.IfExists)
-	if err := s.takeOver(late, own); err != nil {
+	s.lookAhead(found.stands) //nolint:contextcheck // a Staging has the run's context
+	s.mu.first = found.before.firstFile(s.opts.IfExists)
+	if err := s.takeOver(late, found.own); err != nil {
 		return s.failed(err)
 	}
 	return nil

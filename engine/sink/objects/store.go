@@ -34,8 +34,9 @@ type store struct {
 
 // multipart is what stores have whose unfinished uploads stay.
 type multipart interface {
-	// abortUploads ends the uploads of keys with a prefix.
-	abortUploads(ctx context.Context, prefix string) error
+	// abortUploads ends the uploads of keys with a prefix, but for those with another, unless
+	// that is empty.
+	abortUploads(ctx context.Context, prefix, but string) error
 	// copyLarge copies an object in ranges.
 	copyLarge(ctx context.Context, from, to string, size int64) error
 	// deleteAll removes objects, which need not be there.
@@ -200,12 +201,12 @@ func (s *store) copy(ctx context.Context, from, to string, size int64) error {
 	return missing(s.bucket.Copy(ctx, to, from, nil))
 }
 
-// abortUploads ends the unfinished uploads below a prefix.
-func (s *store) abortUploads(ctx context.Context, prefix string) error {
+// abortUploads ends the unfinished uploads below a prefix, but for those below another.
+func (s *store) abortUploads(ctx context.Context, prefix, but string) error {
 	if s.multi == nil {
 		return nil
 	}
-	return s.multi.abortUploads(ctx, prefix)
+	return s.multi.abortUploads(ctx, prefix, but)
 }
 
 // each does something for all, several at a time, until one fails.

@@ -46,11 +46,12 @@ func (s *staging) takeOver(ctx context.Context, o *own) error {
 	return nil
 }
 
-// sweep removes what is left of runs that got no further than to say that they live.
+// sweep removes what is left of runs that got no further than to say that they live, and of
+// published ones.
 func (s *staging) sweep(ctx context.Context, o *own) error {
 	var runs []string
 	for run, left := range o.left {
-		if left.start == nil && !left.loading && run != s.opts.RunID {
+		if (left.start == nil && !left.loading || o.manifests[run]) && run != s.opts.RunID {
 			runs = append(runs, run)
 		}
 	}

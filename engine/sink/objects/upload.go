@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"gocloud.dev/blob"
@@ -42,7 +43,8 @@ type upload struct {
 	w     *io.PipeWriter // nil once committed or aborted
 	ended chan error     // has the outcome of the upload, which reads what is written
 	buf   *bufio.Writer
-	drop  func(error) // makes the upload fail, unless it has read all
+	drop  func(error)  // makes the upload fail, unless it has read all
+	there func() error // waits until the object is there, or says why it is not
 	hash  hash.Hash
 	bytes int64
 	local *os.File // a copy on this machine; nil where nobody needs one
@@ -50,6 +52,9 @@ type upload struct {
 
 // newUpload begins an object; taken is told of it when it is there.
 func (s *staging) newUpload(key, name string, piece int, taken func(stagedFile)) (*upload, error) {
+	if err := s.claimed(); err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
 	closed := s.mu.closed
 	s.mu.Unlock()
@@ -80,6 +85,7 @@ func (s *staging) newUpload(key, name string, piece int, taken func(stagedFile))
 		u.ended <- err
 	}()
 	u.buf = bufio.NewWriterSize((*uploadSink)(u), bufferBytes)
+	u.there = sync.OnceValue(u.wait)
 	return u, nil
 }
 
@@ -108,7 +114,9 @@ func (u *upload) Write(p []byte) (int, error) {
 // Bytes is how many bytes the object has so far.
 func (u *upload) Bytes() int64 { return u.bytes + int64(u.buf.Buffered()) }
 
-// Commit makes the object be there.
+// Commit gives the object's account as soon as all its bytes are on their way, so that what
+// depends on the account alone need not wait for the store: Record waits for a part's objects,
+// and Publish for all.
 func (u *upload) Commit(rows int64) (ledger.Output, error) {
 	if u.w == nil {
 		return ledger.Output{}, fmt.Errorf("output %q: commit %s: %w", u.s.place.shown, u.name, ledger.ErrDiscarded)
@@ -125,17 +133,25 @@ func (u *upload) commit() error {
 	if err := u.buf.Flush(); err != nil {
 		return err
 	}
+	if u.local != nil {
+		if err := u.local.Close(); err != nil {
+			return err
+		}
+		u.s.keepLocal(u.key, u.local.Name())
+	}
+	u.s.comes(u)
 	_ = u.w.Close() // never fails
-	err := <-u.ended
 	u.w = nil
+	return nil
+}
+
+// wait is there.
+func (u *upload) wait() error {
+	err := <-u.ended
 	if err != nil && (u.s.told() != nil || !u.arrived()) {
-		return err
+		return fmt.Errorf("upload %s: %w", u.name, err)
 	}
-	if u.local == nil {
-		return nil
-	}
-	u.s.keepLocal(u.key, u.local.Name())
-	return u.local.Close()
+	return nil
 }
 
 // arrived says whether the object is there after all: the answer may have been lost. Nobody

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/millrace/millrace/engine/ledger"
@@ -82,9 +83,14 @@ func (w *work) names(number int) []string {
 	return []string{name}
 }
 
-// run does all of it, and returns which parts it wrote.
+// run does all of it, as a command does, and returns which parts it wrote and recorded.
 func (w *work) run(ctx context.Context, d *Destination) (run string, wrote []int, err error) {
 	run = ledger.NewRunID(time.Now())
+	d.Early = &Early{}
+	defer d.Early.Close()
+	if err := d.Held(ctx, w.output); err != nil {
+		return run, nil, err
+	}
 	staged, err := d.Stage(ctx, w.options(run))
 	if err != nil {
 		return run, nil, err
@@ -97,6 +103,9 @@ func (w *work) run(ctx context.Context, d *Destination) (run string, wrote []int
 		return run, wrote, s.Discard() //nolint:contextcheck // a Staging has the run's context
 	}
 	_, suspended := s.Suspend("test") //nolint:contextcheck // a Staging has the run's context
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	wrote = slices.DeleteFunc(wrote, func(i int) bool { return !s.mu.parts[i].done }) // the last one may not be recorded
 	return run, wrote, errors.Join(err, suspended)
 }
 

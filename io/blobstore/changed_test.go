@@ -1,0 +1,112 @@
+package blobstore_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/millrace/millrace/io/blobstore"
+	"github.com/millrace/millrace/io/blobstore/blobtest"
+	"github.com/millrace/millrace/io/dataset"
+	"github.com/millrace/millrace/io/format"
+)
+
+// Whether many objects changed is asked by pages of listings, also where others lie between
+// them, and what those do not confirm is asked for by itself.
+func TestManyAreAskedForByListing(t *testing.T) {
+	g := blobtest.Start(t)
+	proxy := blobtest.NewProxy(t, g.URL)
+	const objects = 40
+	name := func(i int) string { return fmt.Sprintf("lake/day=%02d/é-%d.parquet", i/4, i%4) }
+	for i := range objects {
+		g.Put(t, name(i), numbers(t, int64(i), 10))
+		g.Put(t, fmt.Sprintf("lake/day=%02d/_SUCCESS", i/4), nil)
+	}
+	for _, c := range []struct {
+		name   string
+		change func()
+		heads  int32
+		want   string // what the error names; empty for none
+	}{
+		{"nothing changed", func() {}, 0, ""},
+		{"one was written again", func() { g.Put(t, name(7), numbers(t, 1000, 10)) }, 1, name(7)},
+		{"one is gone", func() {
+			if err := g.Bucket.Delete(t.Context(), name(objects-1)); err != nil {
+				t.Fatal(err)
+			}
+		}, 1, name(objects - 1)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			stores := storesOf(blobstore.Options{Endpoint: proxy.URL})
+			list, err := dataset.ListIn(t.Context(), []string{"s3://bucket/lake"}, stores)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, err := dataset.Open(t.Context(), list.Files, dataset.Options{Stores: stores, Partitions: dataset.Partitions{Auto: true}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer d.Close()
+			c.change()
+			var heads atomic.Int32
+			proxy.Set(0, func(_ int, r *http.Request) blobtest.Fault {
+				if r.Method == http.MethodHead {
+					heads.Add(1)
+				}
+				return blobtest.None
+			})
+			err = d.Changed()
+			if c.want == "" && err != nil || c.want != "" && (!errors.Is(err, format.ErrChanged) || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("Changed() = %v; want it to name %q", err, c.want)
+			}
+			if n := heads.Load(); n != c.heads || proxy.Requests() > int(c.heads)+1 {
+				t.Errorf("%d requests, %d of them about one object; want a page and %d", proxy.Requests(), n, c.heads)
+			}
+		})
+	}
+}
+
+// Small objects are fetched when they are opened, and those that found no room once more, as
+// they are read: the first ones are still there then.
+func TestSmallObjectsAreFetchedTwiceAtMost(t *testing.T) {
+	g := blobtest.Start(t)
+	proxy := blobtest.NewProxy(t, g.URL)
+	const objects, rows = 100, 5_000
+	for i := range int64(objects) {
+		g.Put(t, fmt.Sprintf("small/%03d.parquet", i), numbers(t, i*rows, rows))
+	}
+	stores := storesOf(blobstore.Options{Endpoint: proxy.URL, BufferBytes: 2 << 20})
+	list, err := dataset.ListIn(t.Context(), []string{"s3://bucket/small"}, stores)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := dataset.Open(t.Context(), list.Files, dataset.Options{Stores: stores, IdleFiles: 4, Parallel: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	var refs []dataset.SpanRef
+	for _, part := range d.Parts(1) {
+		refs = append(refs, part.Spans...)
+	}
+	proxy.Set(0, nil)
+	defer d.ReadAhead(t.Context(), refs, []string{"n"})()
+	var read int64
+	for _, ref := range refs {
+		err := d.ReadSpan(t.Context(), ref, []string{"n"}, func(r arrow.RecordBatch) error {
+			read += r.NumRows()
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := proxy.Requests(); read != objects*rows || n > objects {
+		t.Errorf("%d rows of %d came by %d more requests; want %d at most", read, objects*rows, n, objects)
+	}
+}
