@@ -83,7 +83,7 @@ type Change struct {
 }
 
 // Compare lays new measurements beside old ones of the same model and data (by
-// their sha256). Each new one is compared with the latest old one on the same
+// their sha256, or what the data are). Each new one is compared with the latest old one on the same
 // machine, or with the latest on another, and then without a verdict. The error
 // wraps ErrIncomparable when no two have model and data in common.
 //
@@ -118,7 +118,7 @@ func Compare(old, recent []*Bench) (*Comparison, error) {
 func partner(old []*Bench, b *Bench) *Bench {
 	var best *Bench
 	for _, o := range old {
-		if o.Head.Model.SHA256 != b.Head.Model.SHA256 || o.Head.Data.SHA256 != b.Head.Data.SHA256 {
+		if o.Head.Model.SHA256 != b.Head.Model.SHA256 || !o.Head.Data.same(&b.Head.Data) {
 			continue
 		}
 		alike := func(x *Bench) bool { return len(machineDiffers(&x.Head.Machine, &b.Head.Machine)) == 0 }

@@ -76,6 +76,20 @@ func TestCompareLeavesWarmUpOut(t *testing.T) {
 	}
 }
 
+// A copy of the input under another name is the same data.
+func TestCompareByContent(t *testing.T) {
+	old, now := endToEnd(1000, 1010, 1020, 990, 1005), endToEnd(900, 909, 918, 891, 904)
+	now.Head.Data.SHA256 = "cc"
+	if _, err := Compare([]*Bench{old}, []*Bench{now}); !errors.Is(err, ErrIncomparable) {
+		t.Errorf("Compare of data of which nothing is alike = %v; want %v", err, ErrIncomparable)
+	}
+	old.Head.Data.Content, now.Head.Data.Content = "dd", "dd"
+	got, err := Compare([]*Bench{old}, []*Bench{now})
+	if err != nil || got.Verdict != Worse {
+		t.Errorf("Compare = %v, %v; want a verdict", got, err)
+	}
+}
+
 func TestCompareRefusals(t *testing.T) {
 	base := func() *Bench { return endToEnd(1000, 1010, 1020, 990, 1005) }
 	for _, c := range []struct {
