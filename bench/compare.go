@@ -23,7 +23,7 @@ const RegressionThreshold = 0.03
 type Verdict string
 
 // The verdicts. A change is better or worse only when it is both beyond noise
-// (p < 0.05) and beyond the threshold. Unjudged means that it cannot be said:
+// (p < 0.05, and intervals that do not meet) and beyond the threshold. Unjudged means that it cannot be said:
 // too few repeats to ever reach p < 0.05, or another machine.
 const (
 	Better   Verdict = "better"
@@ -88,9 +88,11 @@ type Change struct {
 // wraps ErrIncomparable when no two have model and data in common.
 //
 // The p-value is the two-sided Mann-Whitney U test's on the repeats' rows/s. It
-// takes repeats as independent, so it knows the noise within a measurement but
-// not what a machine does from one hour to the next: the threshold is for that,
-// and a gate should measure old and new right after each other.
+// takes repeats as independent, which they are not on a machine that others use, too:
+// their load comes and goes with many repeats. So intervals that meet are no change,
+// whatever the test says. What a machine does from one hour to the next none of this
+// knows: the threshold is for that, and a gate should measure old and new right after
+// each other.
 func Compare(old, recent []*Bench) (*Comparison, error) {
 	c := &Comparison{Threshold: RegressionThreshold, Alpha: alpha}
 	for _, b := range recent {
@@ -291,9 +293,9 @@ func newChange(o, n *ArmSummary, counts bool, otherMachine []string) *Change {
 	case leastP(c.Old.Repeats, c.New.Repeats) >= alpha:
 		c.Verdict = Unjudged
 		c.Why = fmt.Sprintf("%d and %d repeats can never reach p < %v; 5 and 5 can", c.Old.Repeats, c.New.Repeats, alpha)
-	case c.P < alpha && c.Ratio < 1-RegressionThreshold:
+	case c.P < alpha && c.Ratio < 1-RegressionThreshold && c.New.High < c.Old.Low:
 		c.Verdict = Worse
-	case c.P < alpha && c.Ratio > 1+RegressionThreshold:
+	case c.P < alpha && c.Ratio > 1+RegressionThreshold && c.New.Low > c.Old.High:
 		c.Verdict = Better
 	default:
 		c.Verdict = Same
