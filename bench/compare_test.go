@@ -50,7 +50,9 @@ func TestCompareVerdicts(t *testing.T) {
 		{"5% slower within a spread of 40% is noise", wild, scaled(0.95, wild...), Same},
 		{
 			"two repeats while the machine did something else: p is 0.02, and intervals meet",
-			[]float64{1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 850, 851}, []float64{900, 901, 902, 903, 904, 905, 906, 907, 908, 909}, Same,
+			[]float64{1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 850, 851},
+			[]float64{900, 901, 902, 903, 904, 905, 906, 907, 908, 909},
+			Same,
 		},
 		{"three repeats a side cannot reach p < 0.05, however far apart", []float64{1000, 1001, 1002}, []float64{500, 501, 502}, Unjudged},
 		{"four a side can: the least p is 2/70", []float64{1000, 1001, 1002, 1003}, []float64{500, 501, 502, 503}, Worse},
