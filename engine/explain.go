@@ -268,10 +268,7 @@ func (s *outputSpec) explain() []ExplainedColumn {
 
 // resultBytes is the size of one row of the output, in bytes.
 func (p *Plan) resultBytes() int64 {
-	var out int64
-	for _, f := range p.Passed {
-		out += p.valueBytes(f.Name, f.Type)
-	}
+	out := p.passedBytes()
 	for i := range p.outputs {
 		out += int64(p.outputs[i].width()) * elementBytes(p.outputs[i].value.Elem)
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"math"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/arrowfile"
 	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/io/parquetfile"
 )
 
 // ExplainedMemory is the resident memory that the run is estimated to take, in
@@ -110,22 +112,23 @@ type footprint struct {
 	parts     int
 	spanBytes int64 // stored, of the largest span, all columns
 	columns   []int64
-	metadata  int64 // of columns and column chunks
-	flat      bool  // all of them have a fixed width
-	nested    int64 // of row, what lies in lists
-	row       int64 // of the columns that are read: the sum of columns
-	stored    int64 // mapped: a row of a span with all its columns
-	tensor    int64 // a row of inputs and outputs
-	lists     int64 // of result, what lies in lists, which have as many bytes of levels
-	result    int64 // a row of the output
-	rejects   int64 // the most rows that may be rejected
-	unique    int64 // of the keys of rows that are to be unique, while they are gathered
-	found     int64 // of those that are not, while the run goes on
-	sorted    int64 // what a part of a partitioned output gathers and sorts
-	agreement int64 // of all rows, and of a part
-	received  int64 // of a stream, record batches that wait
-	ahead     int64 // of objects in stores
-	file      int64 // that an output file holds of itself, as an upload does
+	texts     []int64 // of columns, those without a fixed width
+	metadata  int64   // of columns and column chunks
+	flat      bool    // all of them have a fixed width
+	nested    int64   // of row, what lies in lists
+	row       int64   // of the columns that are read: the sum of columns
+	stored    int64   // mapped: a row of a span with all its columns
+	tensor    int64   // a row of inputs and outputs
+	lists     int64   // of result, what lies in lists, which have as many bytes of levels
+	result    int64   // a row of the output
+	rejects   int64   // the most rows that may be rejected
+	unique    int64   // of the keys of rows that are to be unique, while they are gathered
+	found     int64   // of those that are not, while the run goes on
+	sorted    int64   // what a part of a partitioned output gathers and sorts
+	agreement int64   // of all rows, and of a part
+	received  int64   // of a stream, record batches that wait
+	ahead     int64   // of objects in stores
+	file      int64   // that an output file holds of itself, as an upload does
 }
 
 func (p *Plan) footprint() *footprint {
@@ -158,7 +161,9 @@ func (p *Plan) footprint() *footprint {
 			width := p.valueBytes(name, schema.Field(at).Type)
 			f.columns = append(f.columns, width)
 			_, flat := arrowfile.FlatBits(schema.Field(at).Type)
-			f.flat = f.flat && flat
+			if f.flat = f.flat && flat; !flat {
+				f.texts = append(f.texts, width)
+			}
 			f.row += width
 			if arrow.IsNested(schema.Field(at).Type.ID()) {
 				f.nested += width
@@ -205,7 +210,7 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 			// Pages, what is read ahead, and the levels and values that lists are
 			// made of; the readers use that memory again and again.
 			pages := min(f.spanBytes, int64(len(f.columns))*columnAheadBytes) + 2*f.nested*chunk
-			for _, width := range f.columns {
+			for _, width := range slices.Concat(f.columns, f.texts) { // these have dictionaries, too
 				pages += min(columnPageBytes, f.spanRows*width)
 			}
 			heap += readers * min(pages, format.DefaultHeldBytes)
@@ -228,12 +233,17 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 	}
 	m.Decoded += f.received + f.metadata
 	// Results that wait, and for each part that is written the row group that is
-	// being filled, and that of the part before, which is being compressed.
+	// being filled, and where it is encoded as a whole that of the part before, too.
 	waiting := waitingRows(a.WaitingRows, f.result, a.Workers, a.BatchRows)
-	m.Written = (f.result + f.lists) * min(waiting+2*rowGroupRows*int64(writersFor(a.Workers, f.parts)), f.rows)
+	result := f.result + f.lists
+	group := min(rowGroupRows, parquetfile.RowGroupBytes/max(result, 1)+1)
+	if f.lists > 0 {
+		group *= 2
+	}
+	m.Written = result * min(waiting+group*int64(writersFor(a.Workers, f.parts)), f.rows)
 	m.Written += f.sorted * int64(writersFor(a.Workers, f.parts))
 	// Of a sink, those and the one that is being closed: no more than there is to write.
-	m.Written += min(f.file*int64(writersFor(a.Workers, f.parts)+1), (f.result+f.lists)*f.rows)
+	m.Written += min(f.file*int64(writersFor(a.Workers, f.parts)+1), result*f.rows)
 	m.Agreement = f.agreement * (1 + int64(writersFor(a.Workers, f.parts)))
 	m.Rejects = (f.row + reasonBytes) * min(waiting, f.rejects)
 	m.Slack = (garbage + m.Written + m.Rejects) / 2 // see cmd/millrace: the heap grows by half before it is collected

@@ -152,13 +152,12 @@ func lowerings(autoBatch bool) []lowering {
 	return append(all, lowering{"workers", func(a *allotment) int64 { return int64(a.Workers) }, func(a *allotment, n int64) { a.Workers = int(n) }, 1})
 }
 
-// fitInto lowers an allotment, halving one setting after the other, until it
+// fitInto lowers an allotment, halving one setting after the other in order, until it
 // takes no more than limit bytes, and says what it lowered. ok is false when
 // the least is too much still. A setting whose halving frees nothing stays; it
 // is asked again at the end, since how much may wait depends on the workers.
-func (f *footprint) fitInto(start allotment, limit int64, autoBatch bool) (a allotment, lowered []Lowered, ok bool) {
+func (f *footprint) fitInto(start allotment, limit int64, order []lowering) (a allotment, lowered []Lowered, ok bool) {
 	a = start
-	order := lowerings(autoBatch)
 	for _, l := range append(order, order...) {
 		for next := a; l.at(&next) > l.least && f.estimate(a).Total > limit; {
 			l.set(&next, max(l.at(&next)/2, l.least))
@@ -185,14 +184,19 @@ func (p *Plan) fitMemory() error {
 	p.waitingRows = int64(p.Options.Workers+1) * rowGroupRows
 	p.fitWide()
 	if p.limit == 0 {
-		return nil
+		return p.fitUsual()
 	}
 	f := p.footprint()
-	a, lowered, ok := f.fitInto(p.allotment(), p.limit, p.autoBatch())
+	a, lowered, ok := f.fitInto(p.allotment(), p.limit, lowerings(p.autoBatch()))
 	if !ok {
 		return p.tooLarge(f.estimate(a), a)
 	}
 	p.lowered = lowered
+	return p.allot(a)
+}
+
+// allot makes the plan keep to an allotment.
+func (p *Plan) allot(a allotment) error {
 	p.Options.Readers, p.Options.Workers, p.Options.BatchRows, p.waitingRows = a.Readers, a.Workers, a.BatchRows, a.WaitingRows
 	if a.ChunkRows != p.chunkRows {
 		p.chunkRows = a.ChunkRows

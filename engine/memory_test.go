@@ -2,12 +2,16 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 
+	"github.com/apache/arrow-go/v18/arrow"
+
 	"github.com/millrace/millrace/engine/ort/orttest"
+	"github.com/millrace/millrace/io/parquetfile"
 )
 
 // wideParquet is much like 33 columns of 3,000,000 flights, read as Parquet.
@@ -50,7 +54,7 @@ func TestFitInto(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.about, func(t *testing.T) {
-			got, lowered, ok := f.fitInto(start, c.limit, c.auto)
+			got, lowered, ok := f.fitInto(start, c.limit, lowerings(c.auto))
 			var names []string
 			for _, l := range lowered {
 				names = append(names, l.Setting)
@@ -199,6 +203,67 @@ func TestTrialKeepsWithinTheLimit(t *testing.T) {
 		}
 		if err := errors.Join(s.close(), plan.Close()); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// A row group of long texts ends by its bytes, and the estimate knows it.
+func TestEstimateOfLongTexts(t *testing.T) {
+	a := allotment{Readers: 1, Workers: 2, ChunkRows: 8192, BatchRows: 128, WaitingRows: 3 * rowGroupRows}
+	written := func(row int64) int64 {
+		f := footprint{result: row, rows: 1e9, parts: 4}
+		return f.estimate(a).Written
+	}
+	if got, most := written(85_000), int64(waitingBytes+4*128*85_000+2*parquetfile.RowGroupBytes); got > most {
+		t.Errorf("rows of 85,000 bytes are estimated to wait with %d bytes; want %d at most", got, most)
+	}
+	if got := written(8); got < 8*rowGroupRows {
+		t.Errorf("rows of 8 bytes wait with %d bytes; want a row group", got)
+	}
+}
+
+// What is lowered without a limit is neither workers nor readers that were asked for.
+func TestUsualLowerings(t *testing.T) {
+	names := func(p *Plan) (all string) {
+		for _, l := range p.usualLowerings() {
+			all += " " + l.setting
+		}
+		return all
+	}
+	var p Plan
+	if got, want := names(&p), " readers waiting_rows chunk_rows"; got != want {
+		t.Errorf("lowered:%s; want%s", got, want)
+	}
+	p.asked.readers = true
+	if got, want := names(&p), " waiting_rows chunk_rows"; got != want {
+		t.Errorf("lowered where readers are asked for:%s; want%s", got, want)
+	}
+}
+
+// A run over wide rows is made smaller without a limit, one over narrow rows is not.
+func TestWideRowsAreFitted(t *testing.T) {
+	for _, c := range []struct {
+		columns int
+		want    int
+	}{{0, 4}, {200, 1}} {
+		opts := sampleRun(t, "flights_gbdt", 1)
+		opts.Readers, opts.MemoryLimit = 4, NoMemoryLimit
+		plan, err := NewPlan(t.Context(), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan.asked.readers = false
+		for i := range c.columns { // as if it passed them on
+			plan.Passed = append(plan.Passed, arrow.Field{Name: fmt.Sprint(i), Type: arrow.BinaryTypes.String})
+		}
+		if err := plan.fitMemory(); err != nil {
+			t.Fatal(err)
+		}
+		if got := plan.Options.Readers; got != c.want {
+			t.Errorf("%d texts passed on: %d readers; want %d", c.columns, got, c.want)
+		}
+		if err := plan.Close(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -140,7 +140,11 @@ func (w *partWriter) open(schema *arrow.Schema) error {
 	return err
 }
 
-func (c *collector) writeOptions() format.WriteOptions { return c.plan.Options.writing() }
+func (c *collector) writeOptions() format.WriteOptions {
+	opts := c.plan.Options.writing()
+	opts.Encoders = c.plan.cores
+	return opts
+}
 
 // finish ends the part and begins to commit it; the collector's settle says how
 // that went.
@@ -203,9 +207,11 @@ func (w *partWriter) records(schema *arrow.Schema, res *result) ([]arrow.RecordB
 	if len(runs) == 0 {
 		return nil, nil
 	}
-	record, err := w.record(schema, res, runs)
-	if err == nil {
-		return []arrow.RecordBatch{record}, nil
+	if !w.piecewise(res, len(runs)) {
+		record, err := w.record(schema, res, runs)
+		if err == nil {
+			return []arrow.RecordBatch{record}, nil
+		}
 	}
 	records := make([]arrow.RecordBatch, 0, len(runs))
 	for i := range runs {
@@ -217,6 +223,15 @@ func (w *partWriter) records(schema *arrow.Schema, res *result) ([]arrow.RecordB
 		records = append(records, record)
 	}
 	return records, nil
+}
+
+// leastRunRows are what runs have on average where joining them costs more than it saves.
+const leastRunRows = 64
+
+// piecewise says whether the runs of a result are to be written one by one, as views of
+// what was read: by writers to whom it is all one how rows are cut.
+func (w *partWriter) piecewise(res *result, runs int) bool {
+	return w.collector.plan.Options.Format == format.Parquet && runs*leastRunRows <= res.batch.Rows
 }
 
 // record is the one record that runs make; the caller releases it.

@@ -94,7 +94,7 @@ func (c *collector) newOneFile(part int, schema *arrow.Schema) (*oneFile, error)
 
 // newNoFile encodes as oneFile does, into nothing.
 func (c *collector) newNoFile(schema *arrow.Schema) (*oneFile, error) {
-	writer, err := writers[c.plan.Options.Format](io.Discard, schema, c.writeOptions())
+	writer, err := writers[c.plan.Options.Format](io.Discard, schema, c.plan.Options.writing())
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,8 @@ const manyColumns = 256
 const (
 	usualBytes  = 300 << 20
 	sparedBytes = 56 << 20
+	// moreWorkerBytes come to it for each worker beyond the first few.
+	moreWorkerBytes = 32 << 20
 )
 
 // fitWide has wide spans read one after the other, unless the user says how many.
@@ -27,13 +29,21 @@ func (p *Plan) fitWide() {
 
 // usualBatchRows is the default on the CPU, where every worker has a batch: for wide
 // rows a power of two, as the rows of a decoded record batch are then, so that batches
-// are not joined.
+// are not joined. Four batches wait with what passes through, at least.
 func (p *Plan) usualBatchRows() int {
 	rows := DefaultBatchRows
-	for rows > 1 && int64(rows)*max(p.rowBytes(), p.ColumnBytes()/2) > usualTensorBytes {
+	for rows > 1 && int64(rows)*max(p.rowBytes(), p.ColumnBytes()/2, 2*p.passedBytes()) > usualTensorBytes {
 		rows /= 2
 	}
 	return rows
+}
+
+// passedBytes is the size of what of a row passes through to the output.
+func (p *Plan) passedBytes() (n int64) {
+	for _, f := range p.Passed {
+		n += p.valueBytes(f.Name, f.Type)
+	}
+	return n
 }
 
 // valueBytes is about the size of a value of a column: of texts and lists as the files
@@ -42,16 +52,48 @@ func (p *Plan) valueBytes(column string, t arrow.DataType) int64 {
 	return max(typeBytes(t), p.Dataset.ValueBytes(column))
 }
 
+// wideRowBytes are what a row that is read or written has where a run without a memory
+// limit is made smaller all the same.
+const wideRowBytes = 512
+
+// fitUsual lowers what costs least of a run over wide rows, until it takes no more than is
+// usual, or what it can.
+func (p *Plan) fitUsual() error {
+	f := p.footprint()
+	if max(f.row, f.result) < wideRowBytes {
+		return nil
+	}
+	a, _, _ := f.fitInto(p.allotment(), p.usualLimit(f.model), p.usualLowerings())
+	return p.allot(a)
+}
+
+// usualLowerings are those that nobody notices, but for what the user asked for.
+func (p *Plan) usualLowerings() (order []lowering) {
+	for _, l := range lowerings(false) {
+		if l.setting != "workers" && (l.setting != "readers" || !p.asked.readers) {
+			order = append(order, l)
+		}
+	}
+	return order
+}
+
+// usualLimit is what a run is to take, with a model of so many bytes.
+func (p *Plan) usualLimit(model int64) int64 {
+	const workers = 4 // and their rows
+	return usualBytes + model + int64(max(p.Options.Workers-workers, 0))*moreWorkerBytes
+}
+
 // softLimit is the memory limit, or what a run without one is kept within by collecting
-// garbage sooner; 0 where it takes more than that in any case.
+// garbage sooner: what it is to take as a rule, or half as much again as it has in use.
 func (p *Plan) softLimit(m ExplainedMemory) int64 {
 	if p.limit > 0 {
 		return p.limit - min(p.limit/6, sparedBytes)
 	}
-	if limit := usualBytes + m.Model; m.Total <= limit {
-		return limit - sparedBytes
+	limit := p.usualLimit(m.Model)
+	if used := m.Total - m.Slack; m.Total > limit {
+		limit = max(limit, used+used/2+sparedBytes)
 	}
-	return 0
+	return limit - sparedBytes
 }
 
 // metadataBytes are what the program holds of each column that is read, and of each of a

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Fact is one thing that decides what a run writes.
@@ -46,11 +47,45 @@ type Difference struct {
 func (d Difference) String() string {
 	switch {
 	case d.Was == "":
-		return fmt.Sprintf("%s is new: %s", d.Name, d.Value)
+		return fmt.Sprintf("%s is new: %s", d.Name, shown(d.Value, 0))
 	case d.Value == "":
-		return fmt.Sprintf("%s is gone; it was %s", d.Name, d.Was)
+		return fmt.Sprintf("%s is gone; it was %s", d.Name, shown(d.Was, 0))
 	}
-	return fmt.Sprintf("%s was %s and is %s", d.Name, d.Was, d.Value)
+	alike := 0
+	for alike < min(len(d.Was), len(d.Value)) && d.Was[alike] == d.Value[alike] {
+		alike++
+	}
+	return fmt.Sprintf("%s was %s and is %s", d.Name, shown(d.Was, alike), shown(d.Value, alike))
+}
+
+// Of a long value, such as a list of hundreds of columns, so much is shown, and so much of
+// it before what is different.
+const (
+	shownBytes = 200
+	shownAlike = 60
+)
+
+// shown is a value for people: of a long one what lies around a place.
+func shown(v string, place int) string {
+	if len(v) <= shownBytes {
+		return v
+	}
+	from := max(min(place-shownAlike, len(v)-shownBytes), 0)
+	to := min(from+shownBytes, len(v))
+	for from > 0 && !utf8.RuneStart(v[from]) {
+		from--
+	}
+	for to < len(v) && !utf8.RuneStart(v[to]) {
+		to++
+	}
+	cut := v[from:to]
+	if from > 0 {
+		cut = "…" + cut
+	}
+	if to < len(v) {
+		cut += "…"
+	}
+	return cut
 }
 
 // Differences lists what changed since another job, in the order of the facts.

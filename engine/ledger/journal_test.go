@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -159,5 +160,24 @@ func TestJobDifferences(t *testing.T) {
 	err := &OtherJobError{Output: "o", Differences: many.Differences(Job{})}
 	if text := err.Error(); !strings.Contains(text, "f7 is new") || strings.Contains(text, "f8") || !strings.Contains(text, "12 more") {
 		t.Errorf("message: %s", text)
+	}
+}
+
+// A long value is shown around what is different.
+func TestDifferenceOfLongValues(t *testing.T) {
+	was := strings.Repeat("é,", 300) + "was" + strings.Repeat(",z", 300)
+	is := strings.Repeat("é,", 300) + "is now" + strings.Repeat(",z", 300)
+	for _, d := range []Difference{
+		{Fact: Fact{Name: "keep", Value: is}, Was: was},
+		{Fact: Fact{Name: "keep", Value: is}},
+		{Fact: Fact{Name: "keep"}, Was: was},
+	} {
+		got := d.String()
+		if len(got) > 2*shownBytes+100 || !utf8.ValidString(got) || !strings.Contains(got, "…") {
+			t.Errorf("%d bytes: %s", len(got), got)
+		}
+		if d.Was != "" && d.Value != "" && (!strings.Contains(got, "é,was,z") || !strings.Contains(got, "é,is now,z")) {
+			t.Errorf("%s does not have what is different", got)
+		}
 	}
 }

@@ -189,6 +189,9 @@ type WriteOptions struct {
 	// RowGroupRows is the most rows of one Parquet row group; 0 means
 	// 1,048,576. Other formats write one span per Write.
 	RowGroupRows int
+	// Encoders is to writers what ReadOptions.Decoders is to readers, and may be the same:
+	// a Write that finds room in it encodes columns of text concurrently.
+	Encoders chan struct{}
 	// Allocator provides encoding buffers; nil means memory.DefaultAllocator.
 	Allocator memory.Allocator
 }

@@ -22,7 +22,7 @@ type extent interface {
 	chunk() (least, most []byte)
 }
 
-func newExtent(c numberColumn) extent {
+func newExtent(c flatColumn) extent {
 	unsigned := c.order == pqschema.SortUNSIGNED
 	switch {
 	case c.physical == parquet.Types.Int32 && unsigned:

@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// numberTypes are those that a numberFile takes. The last, durations, arrow-go
+// numberTypes are those that a flatFile takes. The last, durations, arrow-go
 // does not read.
 var numberTypes = []arrow.DataType{
 	arrow.PrimitiveTypes.Int32, arrow.PrimitiveTypes.Uint32, arrow.PrimitiveTypes.Int64, arrow.PrimitiveTypes.Uint64,

@@ -7,7 +7,6 @@ import (
 	"math/bits"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/bitutil"
 )
 
 // numberSlots are the rows of an array of numbers, from a row on.
@@ -15,8 +14,7 @@ type numberSlots struct {
 	width    int
 	left     int    // rows
 	values   []byte // of these rows
-	validity []byte // nil where there are no nulls
-	bit      int    // of the first row in validity
+	validity validRows
 }
 
 // numberSlotsOf are n rows of an array, from row at on.
@@ -26,10 +24,8 @@ func numberSlotsOf(data arrow.ArrayData, at, n, width int) (numberSlots, error) 
 		return s, nil
 	}
 	at += data.Offset()
-	validity, values := data.Buffers()[0], data.Buffers()[1]
-	if data.NullN() != 0 && validity != nil {
-		s.validity, s.bit = validity.Bytes(), at
-	}
+	values := data.Buffers()[1]
+	s.validity = validRowsOf(data, at)
 	if values == nil || values.Len() < (at+n)*width {
 		return s, fmt.Errorf("an array of %d rows does not have values for all of them", data.Len())
 	}
@@ -37,20 +33,11 @@ func numberSlotsOf(data arrow.ArrayData, at, n, width int) (numberSlots, error) 
 	return s, nil
 }
 
-// copyBits puts the validity of the next n rows into bits, from bit at on.
-func (c *numberSlots) copyBits(bits []byte, at, n int) {
-	if c.validity == nil {
-		bitutil.SetBitsTo(bits, int64(at), int64(n), true)
-		return
-	}
-	bitutil.CopyBitmap(c.validity, c.bit, n, bits, at)
-}
-
 // take is the values of the next n rows.
 func (c *numberSlots) take(n int) []byte {
 	values := c.values[:n*c.width]
 	c.values = c.values[n*c.width:]
-	c.bit += n
+	c.validity.at += n
 	c.left -= n
 	return values
 }

@@ -2,7 +2,6 @@ package parquetfile
 
 import (
 	"errors"
-	"math"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -41,13 +40,32 @@ func slotsOfDictionary(a *array.Dictionary) slots {
 func (s slots) plain(stored arrow.DataType, mem memory.Allocator) (out arrow.Array, ok bool, err error) {
 	switch v := s.values.(type) {
 	case *array.StringView:
-		out, err = joinViews(s, v.Value, stored, mem)
+		out, err = joinTexts[int32](s, v.Value, stored, mem)
 	case *array.BinaryView:
-		out, err = joinViews(s, v.Value, stored, mem)
+		out, err = joinTexts[int32](s, v.Value, stored, mem)
 	case *array.Decimal32:
 		out = widen(s, func(i int) int64 { return int64(v.Value(i)) }, stored, mem)
 	case *array.Decimal64:
 		out = widen(s, func(i int) int64 { return int64(v.Value(i)) }, stored, mem)
+	default:
+		return nil, false, nil
+	}
+	return out, true, err
+}
+
+// texts gives the texts and bytes of a dictionary; ok is false where its values are neither.
+// Arrow-go's Take, which does the others, panics on a goroutine of its own where values
+// that are taken are longer than the dictionary's on average (18.8.0).
+func (s slots) texts(stored arrow.DataType, mem memory.Allocator) (out arrow.Array, ok bool, err error) {
+	switch v := s.values.(type) {
+	case *array.String:
+		out, err = joinTexts[int32](s, v.Value, stored, mem)
+	case *array.Binary:
+		out, err = joinTexts[int32](s, v.Value, stored, mem)
+	case *array.LargeString:
+		out, err = joinTexts[int64](s, v.Value, stored, mem)
+	case *array.LargeBinary:
+		out, err = joinTexts[int64](s, v.Value, stored, mem)
 	default:
 		return nil, false, nil
 	}
@@ -91,26 +109,27 @@ func (s slots) array(t arrow.DataType, mem memory.Allocator, buffers ...*memory.
 	return array.MakeFromData(data)
 }
 
-func joinViews[T string | []byte](s slots, value func(int) T, stored arrow.DataType, mem memory.Allocator) (arrow.Array, error) {
+// joinTexts makes an array of texts or bytes, with ends of the stored type's width.
+func joinTexts[O int32 | int64, T string | []byte](s slots, value func(int) T, stored arrow.DataType, mem memory.Allocator) (arrow.Array, error) {
 	total := 0
 	for i := range s.n {
 		if at, valid := s.at(i); valid {
 			total += len(value(at))
 		}
 	}
-	if total > math.MaxInt32 {
+	if int64(O(total)) != int64(total) {
 		return nil, errors.New("more than 2 GiB of strings in neighbouring rows")
 	}
 	offsets, data := memory.NewResizableBuffer(mem), memory.NewResizableBuffer(mem)
-	offsets.Resize(arrow.Int32Traits.BytesRequired(s.n + 1))
+	offsets.Resize(arrow.GetDataType[O]().(arrow.FixedWidthDataType).Bytes() * (s.n + 1))
 	data.Resize(total)
-	ends, bytes, end := arrow.Int32Traits.CastFromBytes(offsets.Bytes()), data.Bytes(), 0
+	ends, bytes, end := arrow.GetData[O](offsets.Bytes()), data.Bytes(), 0
 	ends[0] = 0
 	for i := range s.n {
 		if at, valid := s.at(i); valid {
 			end += copy(bytes[end:], value(at))
 		}
-		ends[i+1] = int32(end)
+		ends[i+1] = O(end)
 	}
 	return s.array(stored, mem, offsets, data), nil
 }

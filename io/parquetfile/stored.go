@@ -145,6 +145,9 @@ func toStored(arr arrow.Array, stored arrow.DataType, mem memory.Allocator) (arr
 		if out, ok, err := slotsOfDictionary(a).plain(stored, mem); ok {
 			return out, err
 		}
+		if out, ok, err := slotsOfDictionary(a).texts(stored, mem); ok {
+			return out, err
+		}
 		plain, err := compute.TakeArray(compute.WithAllocator(context.Background(), mem), a.Dictionary(), a.Indices())
 		if err != nil {
 			return nil, err

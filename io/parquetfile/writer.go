@@ -27,9 +27,9 @@ const (
 	blockRows     = 4096
 	wideBlockRows = 256
 	wideColumns   = 32
-	// rowGroupBytes of Arrow data end a row group before it has all its rows: that
-	// much waits to be encoded.
-	rowGroupBytes = 64 << 20
+	// RowGroupBytes of Arrow data end a row group before it has all its rows: that
+	// much waits for its end, encoded or not.
+	RowGroupBytes = 64 << 20
 	// pageBytes of values make a page, so that with its levels it is no more
 	// than one zstd block of 128 KiB: the encoder then keeps no history, and
 	// the buffers of arrow-go, which it makes anew for every column chunk, stay
@@ -59,7 +59,8 @@ var codecs = map[string]compress.Compression{
 // format.Writer; it must not be used concurrently.
 //
 // The bytes are a function of the rows alone: a row group ends after RowGroupRows
-// rows or at the first multiple of blockRows (or wideBlockRows) rows with rowGroupBytes of data, and
+// rows or when it has RowGroupBytes of data (except for flat files with texts at the first
+// multiple of blockRows or wideBlockRows rows thereafter), and
 // is encoded as if it had come as one batch, so that neither row groups nor pages
 // depend on how batches were cut.
 type Writer struct {
@@ -68,10 +69,11 @@ type Writer struct {
 	mem    *budget
 	kept   *recycler // what mem takes from
 	file   groupEncoder
-	rows   int   // in the row group
-	bytes  int64 // of data in the row group
-	block  int   // rows of the row group beyond its last whole block
-	// groupBytes ends a row group; rowGroupBytes except in tests.
+	rows   int       // in the row group
+	bytes  int64     // of data in the row group
+	block  int       // rows of the row group beyond its last whole block
+	flat   *flatFile // file, if it is one with texts
+	// groupBytes ends a row group; RowGroupBytes except in tests.
 	groupBytes int64
 	blockRows  int
 	err        error // the first; the file is useless after it
@@ -154,11 +156,15 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 	var file groupEncoder
 	block := blockRows
 	own := coded(true)
-	if columns, ok := numberColumns(schema, ps, own); ok {
-		var numbers *numberFile
-		if numbers, err = newNumberFile(w, ps, md, own, columns, mem); err == nil {
-			numbers.sparing = opts.Compression == ""
-			file = numbers
+	var withTexts *flatFile
+	if columns, ok := flatColumns(schema, ps, own); ok {
+		var f *flatFile
+		if f, err = newFlatFile(w, ps, md, own, columns, mem); err == nil {
+			f.sparing, f.encoders = opts.Compression == "", opts.Encoders
+			file = f
+			if f.texts > 0 {
+				withTexts = f
+			}
 		}
 	} else {
 		if len(fields) >= wideColumns {
@@ -169,7 +175,7 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 	if err != nil {
 		return nil, fmt.Errorf("start Parquet file: %w", err)
 	}
-	return &Writer{schema: schema, opts: opts, mem: mem, kept: kept, file: file, groupBytes: rowGroupBytes, blockRows: block}, nil
+	return &Writer{schema: schema, opts: opts, mem: mem, kept: kept, file: file, flat: withTexts, groupBytes: RowGroupBytes, blockRows: block}, nil
 }
 
 // spareBuffers are recyclers of writers that are closed, for the next ones: a part
@@ -255,20 +261,26 @@ func (w *Writer) Write(batch arrow.RecordBatch) error {
 
 func (w *Writer) add(batch arrow.RecordBatch) (err error) {
 	defer recoverEncoder(&err)
+	if f, ok := w.file.(*flatFile); ok {
+		if batch, err = f.convert(batch); err != nil {
+			return err
+		}
+		defer batch.Release()
+	}
 	for at, rows := 0, int(batch.NumRows()); at < rows; {
-		// Up to the next place where a row group may end.
-		n := min(rows-at, w.blockRows-w.block, w.opts.RowGroupRows-w.rows)
+		n := min(rows-at, w.opts.RowGroupRows-w.rows)
+		if n, err = w.toPlace(batch, at, n); err != nil {
+			return err
+		}
 		bytes, err := w.file.add(batch, at, n)
 		if err != nil {
 			return err
 		}
 		w.rows += n
-		w.block += n
 		w.bytes += bytes
 		at += n
 		full := w.rows == w.opts.RowGroupRows
-		if w.block == w.blockRows {
-			w.block = 0
+		if w.mayEnd(n) {
 			full = full || w.bytes >= w.groupBytes
 		}
 		if full {
@@ -278,6 +290,23 @@ func (w *Writer) add(batch arrow.RecordBatch) (err error) {
 		}
 	}
 	return nil
+}
+
+// toPlace is how many of n rows there are to the next place where a row group may end.
+func (w *Writer) toPlace(batch arrow.RecordBatch, at, n int) (int, error) {
+	if w.flat != nil {
+		return w.flat.until(batch, at, n, w.groupBytes-w.bytes)
+	}
+	return min(n, w.blockRows-w.block), nil
+}
+
+// mayEnd says, after n more rows, whether the row group may end for its bytes.
+func (w *Writer) mayEnd(n int) bool {
+	if w.flat != nil {
+		return true
+	}
+	w.block = (w.block + n) % w.blockRows
+	return w.block == 0
 }
 
 // check returns an error unless the batch has the writer's columns.

@@ -30,7 +30,7 @@ import (
 	"github.com/millrace/millrace/io/format"
 )
 
-// writeNumbers writes with a numberFile, or through arrow-go as files with other
+// writeNumbers writes with a flatFile, or through arrow-go as files with other
 // columns are.
 func writeNumbers(tb rapid.TB, opts format.WriteOptions, throughArrow bool, batches ...arrow.RecordBatch) []byte {
 	var out bytes.Buffer
@@ -43,7 +43,7 @@ func writeNumbers(tb rapid.TB, opts format.WriteOptions, throughArrow bool, batc
 		tb.Fatal(err)
 	}
 	w := fw.(*Writer)
-	numbers, ok := w.file.(*numberFile)
+	numbers, ok := w.file.(*flatFile)
 	if !ok {
 		tb.Fatalf("%s: not written as numbers", batches[0].Schema())
 	}
@@ -280,7 +280,7 @@ func checkPages(t rapid.TB, group *file.RowGroupReader, i int, c arrow.Array, at
 			t.Errorf("column %d (%s), page of %d rows: statistics %d %x %x; want %d %x %x", i, c.DataType(), rows, s.NullCount, s.Min, s.Max, piece.NullN(), least, most)
 		}
 		levels := 4 + levelBytes(int(rows))
-		if size := int(page.UncompressedSize()); rows > pageRows || size > pageBytes+spareBytes+levels {
+		if size := int(page.UncompressedSize()); rows > mostPageRows || size > pageBytes+spareBytes+levels {
 			t.Errorf("column %d: page of %d rows and %d bytes", i, rows, size)
 		}
 		piece.Release()
@@ -293,13 +293,13 @@ func checkPages(t rapid.TB, group *file.RowGroupReader, i int, c arrow.Array, at
 
 // Pages end by their rows too, and take levels of any length.
 func TestLongPagesOfNumbers(t *testing.T) {
-	const rows = pageRows + 5000
+	const rows = mostPageRows + 5000
 	rng := splitmix(1)
 	for _, nulls := range []string{"none", "half", "some", "all"} {
 		arr := numberArray(arrow.PrimitiveTypes.Int64, rows, 1, "sequence", nulls, &rng)
 		batch := batchOf(arr, true)
 		arr.Release()
-		opts := format.WriteOptions{RowGroupRows: 2 * pageRows, Allocator: checked(t)}
+		opts := format.WriteOptions{RowGroupRows: 2 * mostPageRows, Allocator: checked(t)}
 		checkNumbers(t, batch, openLibrary(t, writeNumbers(t, opts, false, batch)))
 		batch.Release()
 	}
@@ -378,22 +378,23 @@ func TestNumbersAreNotHeld(t *testing.T) {
 	}
 }
 
-// Columns of numbers are written by our own encoder, any other column leads to
-// arrow-go's; what a numberFile refuses is an error.
+// Columns of numbers, texts and booleans are written by our own encoders, any other column
+// leads to arrow-go's; what a flatFile refuses is an error.
 func TestWhoEncodes(t *testing.T) {
 	for _, c := range []struct {
 		types []arrow.DataType
 		want  string
 	}{
-		{numberTypes, "*parquetfile.numberFile"},
-		{[]arrow.DataType{arrow.PrimitiveTypes.Int64, arrow.BinaryTypes.String}, "*parquetfile.arrowFile"},
+		{numberTypes, "*parquetfile.flatFile"},
+		{[]arrow.DataType{arrow.PrimitiveTypes.Int64, arrow.BinaryTypes.String}, "*parquetfile.flatFile"},
 		{[]arrow.DataType{arrow.FixedWidthTypes.Timestamp_s}, "*parquetfile.arrowFile"},
 		{[]arrow.DataType{arrow.FixedWidthTypes.Time32s}, "*parquetfile.arrowFile"},
-		{[]arrow.DataType{arrow.PrimitiveTypes.Int16}, "*parquetfile.arrowFile"},
+		{[]arrow.DataType{arrow.PrimitiveTypes.Int8, arrow.PrimitiveTypes.Uint8, arrow.PrimitiveTypes.Int16, arrow.PrimitiveTypes.Uint16}, "*parquetfile.flatFile"},
 		{[]arrow.DataType{arrow.FixedWidthTypes.Date64}, "*parquetfile.arrowFile"},
-		{[]arrow.DataType{arrow.FixedWidthTypes.Boolean}, "*parquetfile.arrowFile"},
+		{[]arrow.DataType{arrow.FixedWidthTypes.Boolean}, "*parquetfile.flatFile"},
 		{[]arrow.DataType{arrow.ListOf(arrow.PrimitiveTypes.Int64)}, "*parquetfile.arrowFile"},
-		{[]arrow.DataType{&arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.PrimitiveTypes.Int64}}, "*parquetfile.arrowFile"},
+		{[]arrow.DataType{&arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.PrimitiveTypes.Int64}}, "*parquetfile.flatFile"},
+		{[]arrow.DataType{&arrow.Decimal128Type{Precision: 12, Scale: 2}, arrow.BinaryTypes.String}, "*parquetfile.arrowFile"},
 	} {
 		fields := make([]arrow.Field, 0, len(c.types))
 		for i, typ := range c.types {

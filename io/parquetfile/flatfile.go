@@ -1,0 +1,309 @@
+package parquetfile
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sort"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/parquet"
+	"github.com/apache/arrow-go/v18/parquet/compress"
+	"github.com/apache/arrow-go/v18/parquet/file"
+	"github.com/apache/arrow-go/v18/parquet/metadata"
+	pqschema "github.com/apache/arrow-go/v18/parquet/schema"
+)
+
+// flatFile is the groupEncoder of files all of whose columns are flat numbers
+// of up to 8 bytes, as predictions and ids are, texts or booleans. It encodes pages itself,
+// straight from the batches and as they come: through arrow-go that took most of
+// the time of writing them. Only encoded pages wait for the end of their row
+// group. Page headers and the footer are arrow-go's.
+type flatFile struct {
+	out       *countingWriter
+	footer    *metadata.FileMetaDataBuilder
+	props     *parquet.WriterProperties
+	mem       *budget
+	codec     compress.Codec // nil leaves pages as they are
+	sparing   bool           // column chunks that zstd hardly shrinks stay as they are
+	encoders  chan struct{}  // see format.WriteOptions
+	columns   []columnEncoder
+	schema    *arrow.Schema // of what is encoded, where that is of other types than the batches; or nil
+	names     []string
+	texts     int    // columns of text
+	pageBytes int    // of values make a page
+	dense     []byte // stepRows values without nulls, of one column at a time
+	pager     file.PageWriter
+	groups    int
+	failed    bool
+}
+
+// columnEncoder encodes a column, one column chunk after the other.
+type columnEncoder interface {
+	// add encodes n rows of an array, from row at on. dense has room for stepRows values
+	// of 8 bytes.
+	add(data arrow.ArrayData, at, n int, dense []byte) error
+	// bytes is the size of such rows, the same for every way of cutting them.
+	bytes(data arrow.ArrayData, at, n int) (int64, error)
+	// write ends the column chunk, which is the i-th of its row group, and writes it.
+	write(i int, meta *metadata.ColumnChunkMetaDataBuilder) error
+	// free gives all buffers back.
+	free()
+}
+
+// flatColumn is how a column's values are stored.
+type flatColumn struct {
+	name     string
+	of, as   arrow.DataType // of the batches, and in which it is encoded
+	nullable bool
+	width    int // bytes of a value; 0 for texts and booleans
+	encoding parquet.Encoding
+	level    int // of compression
+	order    pqschema.SortOrder
+	physical parquet.Type
+}
+
+func (c *flatColumn) isText() bool { return c.physical == parquet.Types.ByteArray }
+
+// countingWriter knows how much was written. It implements arrow-go's WriterTell.
+type countingWriter struct {
+	io.Writer
+	n int64
+}
+
+// Tell says where the next byte comes.
+func (w *countingWriter) Tell() int64 { return w.n }
+
+// Write implements io.Writer.
+func (w *countingWriter) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	w.n += int64(n)
+	if err == nil && n != len(p) {
+		err = io.ErrShortWrite
+	}
+	return n, err
+}
+
+// flatColumns are the columns of a flatFile; ok is false where one is none.
+func flatColumns(s *arrow.Schema, ps *pqschema.Schema, props *parquet.WriterProperties) (columns []flatColumn, ok bool) {
+	for i, f := range s.Fields() {
+		as, width, ok := flatType(f.Type)
+		if !ok {
+			return nil, false
+		}
+		c := ps.Column(i)
+		columns = append(columns, flatColumn{
+			name: f.Name, of: f.Type, as: as, nullable: f.Nullable, width: width, encoding: props.EncodingFor(c.Path()),
+			level: props.CompressionLevelFor(c.Path()), order: c.SortOrder(), physical: c.PhysicalType(),
+		})
+	}
+	return columns, true
+}
+
+// flatType is the type in which a flatFile encodes a column, and the width of its values, 0
+// of texts and booleans.
+func flatType(t arrow.DataType) (as arrow.DataType, width int, ok bool) {
+	switch t := t.(type) {
+	case *arrow.DictionaryType:
+		return flatType(t.ValueType)
+	case *arrow.StringViewType:
+		return arrow.BinaryTypes.String, 0, true
+	case *arrow.BinaryViewType:
+		return arrow.BinaryTypes.Binary, 0, true
+	}
+	switch t.ID() {
+	case arrow.STRING, arrow.BINARY, arrow.LARGE_STRING, arrow.LARGE_BINARY, arrow.BOOL:
+		return t, 0, true
+	case arrow.INT8, arrow.INT16:
+		return arrow.PrimitiveTypes.Int32, 4, true
+	case arrow.UINT8, arrow.UINT16:
+		return arrow.PrimitiveTypes.Uint32, 4, true
+	}
+	if !storedAsItIs(t) {
+		return nil, 0, false
+	}
+	return t, t.(arrow.FixedWidthDataType).Bytes(), true
+}
+
+const (
+	// filePageBytes are what the pages of all columns that are being filled take at most, as
+	// long as leastPageBytes are enough for each.
+	filePageBytes  = 16 << 20
+	leastPageBytes = 16 << 10
+)
+
+// storedAsItIs says whether Parquet stores the bytes of the Arrow values.
+func storedAsItIs(t arrow.DataType) bool {
+	switch t := t.(type) {
+	case *arrow.TimestampType:
+		return t.Unit != arrow.Second // Parquet has no seconds
+	case *arrow.Time32Type:
+		return t.Unit != arrow.Second
+	}
+	switch t.ID() {
+	case arrow.INT32, arrow.UINT32, arrow.INT64, arrow.UINT64, arrow.FLOAT32, arrow.FLOAT64,
+		arrow.DATE32, arrow.TIME64, arrow.DURATION:
+		return true
+	}
+	return false
+}
+
+func newFlatFile(w io.Writer, ps *pqschema.Schema, md arrow.Metadata, props *parquet.WriterProperties, columns []flatColumn, mem *budget) (*flatFile, error) {
+	pairs := metadata.NewKeyValueMetadata()
+	for i, key := range md.Keys() {
+		_ = pairs.Append(key, md.Values()[i]) // what is not UTF-8 is left out, as pqarrow does
+	}
+	f := &flatFile{
+		out: &countingWriter{Writer: w}, footer: metadata.NewFileMetadataBuilder(ps, props, pairs),
+		props: props, mem: mem,
+	}
+	if codec := props.Compression(); codec != compress.Codecs.Uncompressed {
+		var err error
+		if f.codec, err = compress.GetCodec(codec); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := io.WriteString(f.out, magic); err != nil {
+		return nil, err
+	}
+	f.pageBytes = min(max(filePageBytes/len(columns), leastPageBytes), pageBytes)
+	f.dense = mem.Allocate(8 * stepRows)
+	fields, converts := make([]arrow.Field, len(columns)), false
+	for i, c := range columns {
+		if c.isText() {
+			f.texts++
+		}
+		fields[i] = arrow.Field{Name: c.name, Type: c.as, Nullable: c.nullable}
+		converts = converts || !arrow.TypeEqual(c.as, c.of)
+	}
+	if converts {
+		f.schema = arrow.NewSchema(fields, nil)
+	}
+	for _, c := range columns {
+		f.names = append(f.names, c.name)
+		f.columns = append(f.columns, f.encoderOf(c))
+	}
+	return f, nil
+}
+
+// encoderOf makes the encoder of a column.
+func (f *flatFile) encoderOf(c flatColumn) columnEncoder {
+	switch {
+	case c.isText():
+		return newTextEncoder(f, c)
+	case c.physical == parquet.Types.Boolean:
+		return newBoolEncoder(f, c)
+	}
+	return newNumberEncoder(f, c)
+}
+
+// convert makes what is encoded of a batch, which it borrows: the same but for
+// dictionaries, views and short integers.
+func (f *flatFile) convert(batch arrow.RecordBatch) (arrow.RecordBatch, error) {
+	if f.schema == nil {
+		batch.Retain()
+		return batch, nil
+	}
+	columns := make([]arrow.Array, 0, batch.NumCols())
+	defer func() {
+		for _, c := range columns {
+			c.Release()
+		}
+	}()
+	for i, field := range f.schema.Fields() {
+		c := batch.Column(i)
+		if arrow.TypeEqual(c.DataType(), field.Type) {
+			c.Retain()
+		} else {
+			var err error
+			if c, err = toFlat(c, field.Type, f.mem); err != nil {
+				return nil, f.columnError(i, err)
+			}
+		}
+		columns = append(columns, c)
+		if !field.Nullable && c.NullN() > 0 { // a dictionary's value
+			return nil, f.columnError(i, errors.New("it is not nullable and has nulls"))
+		}
+	}
+	return array.NewRecordBatch(f.schema, columns, batch.NumRows()), nil
+}
+
+// until is how many of the n rows of a batch, from row at on, come to so many bytes: all of
+// them if they do not.
+func (f *flatFile) until(batch arrow.RecordBatch, at, n int, bytes int64) (rows int, err error) {
+	rows = 1 + sort.Search(n-1, func(k int) bool {
+		size, sizeErr := f.bytes(batch, at, k+1)
+		err = errors.Join(err, sizeErr)
+		return size >= bytes
+	})
+	return rows, err
+}
+
+// add implements groupEncoder.
+func (f *flatFile) add(batch arrow.RecordBatch, at, n int) (bytes int64, err error) {
+	f.failed = true // until the rows are in: a panic, too, leaves the file without a footer
+	bytes, err = f.bytes(batch, at, n)
+	if err == nil {
+		err = f.encode(batch, at, n, bytes)
+	}
+	f.failed = err != nil
+	return bytes, err
+}
+
+// bytes is the size of n rows of a batch, from row at on.
+func (f *flatFile) bytes(batch arrow.RecordBatch, at, n int) (total int64, err error) {
+	for i, c := range f.columns {
+		bytes, err := c.bytes(batch.Column(i).Data(), at, n)
+		if err != nil {
+			return 0, f.columnError(i, err)
+		}
+		total += bytes
+	}
+	return total, nil
+}
+
+// columnError names the column.
+func (f *flatFile) columnError(i int, err error) error {
+	return fmt.Errorf("write column %q: %w", f.names[i], err)
+}
+
+// endGroup implements groupEncoder.
+func (f *flatFile) endGroup(rows int) error {
+	f.failed = true
+	group := f.footer.AppendRowGroup()
+	for i, c := range f.columns {
+		if err := c.write(i, group.NextColumnChunk()); err != nil {
+			return f.columnError(i, err)
+		}
+	}
+	group.SetNumRows(rows)
+	if err := group.Finish(0, int16(f.groups)); err != nil {
+		return fmt.Errorf("end row group: %w", err)
+	}
+	f.groups++
+	f.failed = false
+	return nil
+}
+
+// close implements groupEncoder.
+func (f *flatFile) close() error {
+	for _, c := range f.columns {
+		c.free()
+	}
+	f.mem.Free(f.dense)
+	if f.failed {
+		return errors.New("a row group is not whole")
+	}
+	footer, err := f.footer.Finish()
+	if err != nil {
+		return err
+	}
+	n, err := footer.WriteTo(f.out, nil)
+	if err != nil {
+		return err
+	}
+	_, err = f.out.Write(append(binary.LittleEndian.AppendUint32(nil, uint32(n)), magic...))
+	return err
+}

@@ -1,0 +1,130 @@
+package parquetfile
+
+import (
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/parquet"
+	"github.com/apache/arrow-go/v18/parquet/metadata"
+
+	"github.com/millrace/millrace/io/parquetfile/kernel"
+)
+
+const (
+	// spareBytes are what a page grows by at most between looks at its size: the
+	// blocks of differences that end in a step, and the page's last one.
+	spareBytes = (stepRows/kernel.BlockValues + 1) * deltaBlockBytes
+	// mostPageRows end a page of few bytes, as of equal numbers or of nulls.
+	mostPageRows = 1 << 20
+)
+
+// numberEncoder is the columnEncoder of numbers of 4 or 8 bytes. Pages are looked at
+// after every stepRows rows of the row group, so that they do not depend on how rows come.
+type numberEncoder struct {
+	finishedPages
+	pageRows
+	page []byte // free bytes at the front, then the values so far; made for the first rows
+	step int    // rows since the last look at the page's size
+
+	values []byte // page from headBytes on
+	delta  deltaEncoder
+	extent extent
+}
+
+func newNumberEncoder(f *flatFile, c flatColumn) *numberEncoder {
+	return &numberEncoder{finishedPages: finishedPages{file: f, flatColumn: c}, extent: newExtent(c)}
+}
+
+// free implements columnEncoder.
+func (e *numberEncoder) free() {
+	e.drop()
+	e.file.mem.Free(e.page)
+	e.file.mem.Free(e.bits)
+}
+
+// begin starts a page.
+func (e *numberEncoder) begin() {
+	e.pageRows.begin()
+	e.step = 0
+	e.values = e.page[headBytes:headBytes:cap(e.page)]
+	e.delta.reset()
+}
+
+// bytes implements columnEncoder.
+func (e *numberEncoder) bytes(_ arrow.ArrayData, _, n int) (int64, error) {
+	return int64(n * e.width), nil
+}
+
+// add implements columnEncoder.
+func (e *numberEncoder) add(data arrow.ArrayData, at, n int, dense []byte) error {
+	from, err := numberSlotsOf(data, at, n, e.width)
+	if err != nil {
+		return err
+	}
+	if e.page == nil {
+		e.page = e.file.mem.Allocate(headBytes + e.file.pageBytes + spareBytes)
+		e.begin()
+	}
+	for from.left > 0 {
+		k := min(from.left, stepRows-e.step)
+		e.encode(&from, k, dense)
+		if e.step += k; e.step == stepRows {
+			e.step = 0
+			if len(e.values) >= e.file.pageBytes || e.rows >= mostPageRows {
+				e.end()
+			}
+		}
+	}
+	return nil
+}
+
+// encode appends the next n rows to the page.
+func (e *numberEncoder) encode(from *numberSlots, n int, dense []byte) {
+	into, differences := e.values, e.encoding == parquet.Encodings.DeltaBinaryPacked
+	if differences {
+		into = dense[:0]
+	}
+	e.note(e.file.mem, &from.validity, n)
+	start := len(into)
+	switch {
+	case from.validity.bits != nil:
+		into = from.appendValid(into, e.bits, e.rows, n)
+	case differences:
+		into, start = from.take(n), 0 // where they lie
+	default:
+		into = append(into, from.take(n)...)
+	}
+	added := into[start:]
+	e.rows += n
+	e.valid += len(added) / e.width
+	e.extent.add(added)
+	switch {
+	case !differences:
+		e.values = into
+	case e.width == 4:
+		e.values = appendDifferences(&e.delta, e.values, arrow.Int32Traits.CastFromBytes(added))
+	default:
+		e.values = appendDifferences(&e.delta, e.values, arrow.Int64Traits.CastFromBytes(added))
+	}
+}
+
+// end finishes the page and begins another.
+func (e *numberEncoder) end() {
+	var header []byte
+	if e.encoding == parquet.Encodings.DeltaBinaryPacked {
+		e.values = e.delta.finish(e.values)
+		header = e.delta.header()
+	}
+	p := encodedPage{encoding: e.encoding}
+	p.least, p.most = e.extent.page()
+	e.finish(p, &e.pageRows, header, e.page[:headBytes+len(e.values)])
+	e.begin()
+}
+
+// write implements columnEncoder.
+func (e *numberEncoder) write(i int, meta *metadata.ColumnChunkMetaDataBuilder) error {
+	if e.rows > 0 {
+		e.end()
+	}
+	least, most := e.extent.chunk()
+	e.extent = newExtent(e.flatColumn)
+	return e.finishedPages.write(i, meta, nil, least, most)
+}
