@@ -23,7 +23,7 @@ const RegressionThreshold = 0.03
 type Verdict string
 
 // The verdicts. A change is better or worse only when it is both beyond noise
-// (p < 0.05) and beyond the threshold. Unjudged means that it cannot be said:
+// (p < 0.05, and intervals that do not meet) and beyond the threshold. Unjudged means that it cannot be said:
 // too few repeats to ever reach p < 0.05, or another machine.
 const (
 	Better   Verdict = "better"
@@ -83,14 +83,16 @@ type Change struct {
 }
 
 // Compare lays new measurements beside old ones of the same model and data (by
-// their sha256). Each new one is compared with the latest old one on the same
+// their sha256, or what the data are). Each new one is compared with the latest old one on the same
 // machine, or with the latest on another, and then without a verdict. The error
 // wraps ErrIncomparable when no two have model and data in common.
 //
 // The p-value is the two-sided Mann-Whitney U test's on the repeats' rows/s. It
-// takes repeats as independent, so it knows the noise within a measurement but
-// not what a machine does from one hour to the next: the threshold is for that,
-// and a gate should measure old and new right after each other.
+// takes repeats as independent, which they are not on a machine that others use, too:
+// their load comes and goes with many repeats. So intervals that meet are no change,
+// whatever the test says. What a machine does from one hour to the next none of this
+// knows: the threshold is for that, and a gate should measure old and new right after
+// each other.
 func Compare(old, recent []*Bench) (*Comparison, error) {
 	c := &Comparison{Threshold: RegressionThreshold, Alpha: alpha}
 	for _, b := range recent {
@@ -118,7 +120,7 @@ func Compare(old, recent []*Bench) (*Comparison, error) {
 func partner(old []*Bench, b *Bench) *Bench {
 	var best *Bench
 	for _, o := range old {
-		if o.Head.Model.SHA256 != b.Head.Model.SHA256 || o.Head.Data.SHA256 != b.Head.Data.SHA256 {
+		if o.Head.Model.SHA256 != b.Head.Model.SHA256 || !o.Head.Data.same(&b.Head.Data) {
 			continue
 		}
 		alike := func(x *Bench) bool { return len(machineDiffers(&x.Head.Machine, &b.Head.Machine)) == 0 }
@@ -291,9 +293,9 @@ func newChange(o, n *ArmSummary, counts bool, otherMachine []string) *Change {
 	case leastP(c.Old.Repeats, c.New.Repeats) >= alpha:
 		c.Verdict = Unjudged
 		c.Why = fmt.Sprintf("%d and %d repeats can never reach p < %v; 5 and 5 can", c.Old.Repeats, c.New.Repeats, alpha)
-	case c.P < alpha && c.Ratio < 1-RegressionThreshold:
+	case c.P < alpha && c.Ratio < 1-RegressionThreshold && c.New.High < c.Old.Low:
 		c.Verdict = Worse
-	case c.P < alpha && c.Ratio > 1+RegressionThreshold:
+	case c.P < alpha && c.Ratio > 1+RegressionThreshold && c.New.Low > c.Old.High:
 		c.Verdict = Better
 	default:
 		c.Verdict = Same

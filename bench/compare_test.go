@@ -48,6 +48,12 @@ func TestCompareVerdicts(t *testing.T) {
 		{"10% faster, every repeat, is better", five, scaled(1.10, five...), Better},
 		{"sure, but 2.6% is below the threshold", []float64{1000, 1001, 1002, 1003, 1004}, scaled(0.974, 1000, 1001, 1002, 1003, 1004), Same},
 		{"5% slower within a spread of 40% is noise", wild, scaled(0.95, wild...), Same},
+		{
+			"two repeats while the machine did something else: p is 0.02, and intervals meet",
+			[]float64{1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 850, 851},
+			[]float64{900, 901, 902, 903, 904, 905, 906, 907, 908, 909},
+			Same,
+		},
 		{"three repeats a side cannot reach p < 0.05, however far apart", []float64{1000, 1001, 1002}, []float64{500, 501, 502}, Unjudged},
 		{"four a side can: the least p is 2/70", []float64{1000, 1001, 1002, 1003}, []float64{500, 501, 502, 503}, Worse},
 		{"three against five can: the least p is 2/56", []float64{1000, 1001, 1002}, []float64{500, 501, 502, 503, 504}, Worse},
@@ -73,6 +79,20 @@ func TestCompareLeavesWarmUpOut(t *testing.T) {
 	}
 	if c := got.Pairs[0].Changes[0]; c.Ratio != 1 || c.New.Repeats != 5 {
 		t.Errorf("ratio %v of %d repeats; want 1 of 5", c.Ratio, c.New.Repeats)
+	}
+}
+
+// A copy of the input under another name is the same data.
+func TestCompareByContent(t *testing.T) {
+	old, now := endToEnd(1000, 1010, 1020, 990, 1005), endToEnd(900, 909, 918, 891, 904)
+	now.Head.Data.SHA256 = "cc"
+	if _, err := Compare([]*Bench{old}, []*Bench{now}); !errors.Is(err, ErrIncomparable) {
+		t.Errorf("Compare of data of which nothing is alike = %v; want %v", err, ErrIncomparable)
+	}
+	old.Head.Data.Content, now.Head.Data.Content = "dd", "dd"
+	got, err := Compare([]*Bench{old}, []*Bench{now})
+	if err != nil || got.Verdict != Worse {
+		t.Errorf("Compare = %v, %v; want a verdict", got, err)
 	}
 }
 

@@ -41,7 +41,7 @@ func (c *Comparison) Text(w io.Writer) error {
 
 // sentence is the verdict in words.
 func (c *Comparison) sentence() string {
-	rule := fmt.Sprintf("a change counts below p = %v and beyond %s", c.Alpha, fmt.Sprintf("%g%%", c.Threshold*100))
+	rule := fmt.Sprintf("a change counts below p = %v, beyond %s, and where intervals are apart", c.Alpha, fmt.Sprintf("%g%%", c.Threshold*100))
 	switch c.Verdict {
 	case Worse:
 		return "REGRESSION: " + strings.Join(c.named(Worse), "; ") + " (" + rule + ")"

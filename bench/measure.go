@@ -375,6 +375,7 @@ func (m *measurement) head() (*Head, error) {
 		Settings: runSettings(&p.Options), Rewrites: p.Model.Rewrites,
 		Data: Data{Source: "input", Rows: p.Dataset.Rows(), Columns: len(p.Columns), Files: len(p.Dataset.Files())},
 	}
+	h.Data.Content = contentOf(p.Dataset.Files(), p.Columns)
 	identity := sha256.New()
 	formats := map[string]bool{}
 	for _, f := range p.Dataset.Files() {
@@ -391,7 +392,7 @@ func (m *measurement) head() (*Head, error) {
 	slices.Sort(names)
 	h.Data.Format = strings.Join(names, "+")
 	if m.opts.Made != nil && len(m.opts.Engine.Inputs) == 0 {
-		h.Data.Source = "made"
+		h.Data.Source, h.Data.Content = "made", ""
 		identity.Reset()
 		text, err := json.Marshal(m.opts.Made)
 		if err != nil {

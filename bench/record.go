@@ -132,6 +132,10 @@ type Data struct {
 	// SHA256 is of the files' names, sizes and schema for an input, and of the
 	// settings for made data: records are comparable when it is equal.
 	SHA256 string `json:"sha256"`
+	// Content is of the files' sizes and some of their bytes: records are comparable when
+	// it is equal, too, as of a copy under another name. Empty for made data, and for
+	// files that are not this machine's.
+	Content string `json:"content,omitempty"`
 }
 
 // Arm is one choice of settings.

@@ -90,7 +90,6 @@ func newReportPage(all []*Summary) *reportPage {
 		p.Benches = append(p.Benches, newReportBench(fmt.Sprintf("b%d", i+1), p.Labels[i], s))
 	}
 	models := each(all, func(s *Summary) string { return s.Head.Model.SHA256 })
-	data := each(all, func(s *Summary) string { return s.Head.Data.SHA256 })
 	name := page.Plain(all[0].Head.Model.Name)
 	switch {
 	case !p.Several:
@@ -106,18 +105,20 @@ func newReportPage(all []*Summary) *reportPage {
 	}
 	if p.Several {
 		p.Beside = beside(all)
-		if same(models) && same(data) {
+		if same(models) && sameData(all) {
 			p.Compare, p.Lead = compareBars(all, p.Labels), leadSeveral(all, p.Labels)
 		} else {
 			p.Warnings = append(p.Warnings, "These measurements are not of the same model and data. Rows a second of one cannot be held against those of another.")
 		}
 	}
 	for i, s := range all {
-		if noisy := restless(s); noisy != "" {
-			if p.Several {
-				noisy = p.Labels[i] + ": " + noisy
+		for _, warning := range []string{briefly(s), restless(s)} {
+			if warning != "" && p.Several {
+				warning = p.Labels[i] + ": " + warning
 			}
-			p.Warnings = append(p.Warnings, noisy)
+			if warning != "" {
+				p.Warnings = append(p.Warnings, warning)
+			}
 		}
 	}
 	p.Facts = facts(all)

@@ -27,7 +27,7 @@ type besideCell struct {
 // knows are left out.
 func beside(all []*Summary) []besideRow {
 	var rows []besideRow
-	oneTask := same(each(all, func(s *Summary) string { return s.Head.Model.SHA256 + " " + s.Head.Data.SHA256 }))
+	oneTask := same(each(all, func(s *Summary) string { return s.Head.Model.SHA256 })) && sameData(all)
 	add := func(name string, write func(float64) string, of func(s *Summary) Estimate) {
 		row := besideRow{Name: name, Cells: make([]besideCell, len(all))}
 		estimates := each(all, of)

@@ -47,6 +47,9 @@ type Summary struct {
 	AutoOfBestFixed Estimate `json:"auto_of_best_fixed"`
 	AutoOfFixed1024 Estimate `json:"auto_of_fixed_1024"`
 
+	// Brief says why none of them is told, and no cost.
+	Brief *Brief `json:"brief,omitempty"`
+
 	// End to end again, per core, per watt and per unit of money.
 	RowsPerSecondPerCore Estimate `json:"rows_per_second_per_core"`
 	RowsPerJoule         Estimate `json:"rows_per_joule"` // the same as rows/s per watt
@@ -135,6 +138,7 @@ func Summarize(b *Bench) *Summary {
 	s.Ceiling = newCeiling(s.Best, b.Head.Machine.Cores)
 	s.derive()
 	s.deriveRounds(rounds)
+	s.leaveBrief()
 	return s
 }
 

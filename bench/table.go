@@ -28,7 +28,7 @@ func WriteTable(w io.Writer, benches []*Bench) error {
 	case 1:
 		s := all[0]
 		b.WriteString(heading(s) + "\n")
-		for _, part := range []string{ceilingTable(s), stagesTable(s), sweepTable(s), costTable(s), autoLine(s), stopLines(s), restlessLine(s), cutLine(benches[0])} {
+		for _, part := range []string{ceilingTable(s), stagesTable(s), sweepTable(s), costTable(s), autoLine(s), stopLines(s), briefLine(s), restlessLine(s), cutLine(benches[0])} {
 			if part != "" {
 				b.WriteString("\n" + part)
 			}
@@ -106,7 +106,7 @@ func ceilingTable(s *Summary) string {
 			return
 		}
 		is := page.Unknown
-		if ratio.known() {
+		if ratio.known() && s.Brief == nil {
 			is = timesOf(ratio.Median)
 		}
 		t.AppendRow(table.Row{what, page.Count(rate.Median), rangeOf(rate, page.Count), is, note})
@@ -319,7 +319,7 @@ func costs(s *Summary) []measure {
 
 // billion is the seconds that a billion rows take; a number that one can say.
 func billion(s *Summary) Estimate {
-	if s.EndToEnd == nil {
+	if s.EndToEnd == nil || s.Brief != nil {
 		return Estimate{}
 	}
 	return Estimate{Median: 1e9, Low: 1e9, High: 1e9, Confidence: 1, Repeats: s.EndToEnd.RowsPerSecond.Repeats}.over(s.EndToEnd.RowsPerSecond)

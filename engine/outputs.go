@@ -27,6 +27,7 @@ type outputSpec struct {
 	item    []int64
 	static  bool
 	learned bool
+	open    bool // ONNX Runtime has refused memory of ours
 	layout  Layout
 	prefix  string
 }
@@ -44,7 +45,20 @@ func (s *outputSpec) width() int {
 // ours. A shape that only the signature gives does not count: exporters declare
 // shapes that their models do not keep to, and ONNX Runtime only warns.
 func (s *outputSpec) preset() bool {
-	return s.learned && s.value.Kind == models.Tensor && s.value.Elem.Bytes() > 0
+	return s.learned && !s.open && s.value.Kind == models.Tensor && s.value.Elem.Bytes() > 0
+}
+
+// misdeclared reports whether the signature says that an output cannot have this shape.
+func (s *outputSpec) misdeclared(shape []int64) bool {
+	if !s.value.HasShape || len(s.value.Shape) != len(shape) {
+		return s.value.HasShape
+	}
+	for i, d := range s.value.Shape {
+		if d.Size > 0 && d.Size != shape[i] {
+			return true
+		}
+	}
+	return false
 }
 
 // newOutputSpecs picks the outputs that a run writes.

@@ -15,6 +15,7 @@ import (
 	"github.com/google/renameio/v2"
 	"github.com/klauspost/cpuid/v2"
 
+	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 )
 
@@ -95,6 +96,9 @@ func (f *Profile) Save(dir string) (string, error) {
 		return "", fmt.Errorf("%w: %w", ErrProfile, err)
 	}
 	path := f.path(dir)
+	if err := ledger.Replaceable(path); err != nil {
+		return "", fmt.Errorf("%w: %w", ErrProfile, err)
+	}
 	if err := renameio.WriteFile(path, append(text, '\n'), 0o644); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrProfile, err)
 	}

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// A profile that is a pipe is not waited for, and one that is a folder not read.
+// A profile that is a pipe is not waited for, one that is a folder not read, and neither is
+// replaced.
 func TestProfileThatIsNoFile(t *testing.T) {
 	key := NewProfile("ab", "cpu", "1.31.1").ProfileKey
 	for about, place := range map[string]func(path string) error{
@@ -23,6 +24,11 @@ func TestProfileThatIsNoFile(t *testing.T) {
 		_, _, err := LoadProfile(dir, key)
 		if !errors.Is(err, ErrProfile) || !strings.Contains(err.Error(), filepath.Base(key.path(dir))+" is not a regular file") {
 			t.Errorf("LoadProfile of %s = %v; want an error that names it", about, err)
+		}
+		before, _ := os.Lstat(key.path(dir))
+		_, err = NewProfile("ab", "cpu", "1.31.1").Save(dir)
+		if after, _ := os.Lstat(key.path(dir)); !errors.Is(err, ErrProfile) || !os.SameFile(before, after) {
+			t.Errorf("Save in place of %s = %v, leaving %v; want an error, and it kept", about, err, after)
 		}
 	}
 }

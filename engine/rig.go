@@ -392,7 +392,11 @@ func (u *runner) open(w *worker, rows int) error {
 }
 
 func (u *runner) run(ctx context.Context, inputs []*ort.Tensor) error {
-	if err := u.w.scoring.run(ctx, inputs, u.outputs); err != nil {
+	err := u.w.scoring.run(ctx, inputs, u.outputs)
+	if err != nil && ctx.Err() == nil {
+		err = u.w.runOpen(ctx, inputs, u.buffers, u.outputs, err)
+	}
+	if err != nil {
 		return err
 	}
 	for i, t := range u.outputs { // what ONNX Runtime allocated goes with the batch

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/millrace/millrace/engine/ort"
@@ -79,6 +80,62 @@ func TestRig(t *testing.T) {
 	}
 	if now := ort.Live(); now != live {
 		t.Errorf("%+v of ONNX Runtime are live; were %+v", now, live)
+	}
+}
+
+// LightGBM's exporter declares one label for any number of rows, and ONNX Runtime holds
+// memory of ours to that: such an output it allocates, and the others lie in ours.
+func TestRigInferOfMisdeclaredOutputs(t *testing.T) {
+	lib := orttest.Library(t)
+	ctx := t.Context()
+	opts := sampleRun(t, "", 1)
+	opts.Model = filepath.Join("..", "models", "testdata", "lgb-two.onnx")
+	opts.Features = []string{"distance", "month", "hour"}
+	plan, err := NewPlan(ctx, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := plan.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	rig, err := NewRig(ctx, plan, lib, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := rig.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for name, infer := range map[string]func(context.Context, int, int, int, int64) (Measure, error){"Infer": rig.Infer, "InferExported": rig.InferExported} {
+		if got, err := infer(ctx, 256, 2, 1, 1000); err != nil || got.Rows != 1024 {
+			t.Errorf("%s = %+v, %v; want 1024 rows", name, got, err)
+		}
+	}
+
+	s, err := plan.openScoring(lib, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	s.usePool(1)
+	w := s.worker(256, &Progress{})
+	for _, b := range rig.sample.first(1024).batches(256) {
+		if err := learn(ctx, s, w, b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if label, scores := &w.outputs[0], &w.outputs[1]; label.preset() || !scores.preset() {
+		t.Errorf("ONNX Runtime writes into memory of ours: %s %t, %s %t; want the scores alone", label.value.Name, label.preset(), scores.value.Name, scores.preset())
+	}
+	if err := w.close(); err != nil {
+		t.Error(err)
 	}
 }
 

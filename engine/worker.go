@@ -198,7 +198,7 @@ func (w *worker) compute(ctx context.Context, res *result) (err error) {
 		}
 	}
 	if err != nil && ctx.Err() == nil {
-		err = w.runOpen(ctx, buffers, outs, err)
+		err = w.runOpen(ctx, w.inputs, buffers, outs, err)
 	}
 	if err != nil {
 		return err
@@ -245,23 +245,34 @@ func (w *worker) learnFromOne(ctx context.Context) bool {
 	return true
 }
 
-// runOpen runs a batch again that failed with outputs in memory of ours: a model
-// whose outputs have another shape now fails so, and collect says it better.
-func (w *worker) runOpen(ctx context.Context, buffers []*memory.Buffer, outs []*ort.Tensor, failed error) error {
-	preset := false
+// runOpen runs a batch again that failed with outputs in memory of ours. A model whose
+// outputs have another shape now fails so, and collect says it better; and one that
+// declares another shape than it has, which ONNX Runtime holds our memory to and not its
+// own: such outputs it allocates from then on.
+func (w *worker) runOpen(ctx context.Context, inputs []*ort.Tensor, buffers []*memory.Buffer, outs []*ort.Tensor, failed error) error {
+	var preset, misdeclared []*outputSpec
 	for i, t := range outs {
 		if buffers[i] == nil {
 			continue
 		}
-		preset = true
+		s := &w.outputs[i]
+		if preset = append(preset, s); s.misdeclared(t.Shape()) {
+			misdeclared = append(misdeclared, s)
+		}
 		buffers[i].Release()
 		buffers[i], outs[i] = nil, nil
 		if err := t.Close(); err != nil {
 			return errors.Join(failed, err)
 		}
 	}
-	if !preset || w.scoring.run(ctx, w.inputs, outs) != nil {
+	if len(preset) == 0 || w.scoring.run(ctx, inputs, outs) != nil {
 		return failed
+	}
+	if len(misdeclared) == 0 {
+		misdeclared = preset
+	}
+	for _, s := range misdeclared {
+		s.open = true
 	}
 	return nil
 }

@@ -83,6 +83,7 @@ def export(transformer: Any, columns: Any = None) -> dict[str, Any]:
     check_is_fitted(transformer)
     out = apply(transformer, inputs(transformer, columns))
     _check_width(transformer, out)
+    _check_times(out, columns)
     return {
         "millrace": FORMAT,
         "made_by": {"sklearn": sklearn.__version__},
@@ -205,7 +206,30 @@ def inputs(transformer: Any, columns: Any) -> list[Value]:
     return [Value(name, name, dtypes[name]) for name in names]
 
 
+def _check_times(values: Sequence[Value], columns: Any) -> None:
+    """scikit-learn takes a time for its count of units since 1970, which no feature is."""
+    types = _named_types(columns)
+    for value in values:
+        dtype = types.get(value.column)
+        if str(dtype).startswith(("datetime64", "timedelta64", "timestamp", "duration")):
+            raise NotExpressible(
+                f"{value.column} is a time ({dtype}), and a feature has numbers and texts. Fit on a "
+                f"number in its place, such as its seconds since 1970 as {value.column}_epoch, in a "
+                "ColumnTransformer, whose features have names of their own, and have the job compute "
+                f"that number before this file: - {{name: {value.column}_epoch, column: {value.column}, "
+                "transforms: [datetime: {part: epoch}], hidden: true}"
+            )
+
+
 def _dtypes(columns: Any) -> dict[str, np.dtype | None]:
+    named = _named_types(columns)
+    return {name: None if dtype is None else _numpy_dtype(dtype) for name, dtype in named.items()}
+
+
+def _named_types(columns: Any) -> dict[str, Any]:
+    """Of each column the type as its library has it, or None where only names are known."""
+    if columns is None:
+        return {}
     if hasattr(columns, "to_arrow"):  # polars
         columns = columns.head(0).to_arrow()
     columns = getattr(columns, "schema", columns)  # of a pyarrow table
@@ -214,7 +238,7 @@ def _dtypes(columns: Any) -> dict[str, np.dtype | None]:
     if hasattr(columns, "dtypes"):
         columns = dict(zip(columns.columns, columns.dtypes))
     if isinstance(columns, Mapping):
-        return {str(name): _numpy_dtype(dtype) for name, dtype in columns.items()}
+        return {str(name): dtype for name, dtype in columns.items()}
     if isinstance(columns, str) or not isinstance(columns, Iterable):
         raise TypeError(f"columns is {columns!r}; a frame, a schema or a list of names is meant")
     return dict.fromkeys(str(name) for name in columns)

@@ -18,6 +18,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from sklearn.base import BaseEstimator
 from sklearn.compose import make_column_transformer
@@ -192,6 +193,7 @@ class Refusals(unittest.TestCase):
     def test_what_cannot_be_expressed_is_named(self) -> None:
         x, s = FRAME[["x"]], FRAME[["s"]]
         holed = pd.DataFrame({"s": pd.Series(["a", None, np.nan], dtype=object)})
+        times = pd.DataFrame({"x": [1.0, 2.0, 4.0], "t": pd.date_range("2013-01-01", periods=3)})
         table: list[tuple[str, BaseEstimator, Any, str]] = [
             (
                 "a transformer without a counterpart",
@@ -259,6 +261,24 @@ class Refusals(unittest.TestCase):
                 OrdinalEncoder().fit(pd.DataFrame({"d": pd.to_datetime(["2013-01-01"])})),
                 None,
                 "^d: .*no text, number",
+            ),
+            (
+                "times that are scaled",
+                StandardScaler().fit(times[["t"]]),
+                times,
+                r"^t is a time \(datetime64.*\), .*part: epoch",
+            ),
+            (
+                "times with a zone, of which Arrow's schema tells",
+                RobustScaler().fit(times[["t"]]),
+                pa.schema({"t": pa.timestamp("us", "UTC")}),
+                "^t is a time .*part: epoch",
+            ),
+            (
+                "times that pass",
+                make_column_transformer(("passthrough", ["t"])).fit(times),
+                {"x": "float32", "t": "datetime64[ns]"},
+                "^t is a time",
             ),
             (
                 "a text that is a word of fill",

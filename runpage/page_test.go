@@ -202,6 +202,19 @@ func TestPage(t *testing.T) {
 	}
 }
 
+// Files of one name in different folders are told apart.
+func TestPageNamesFiles(t *testing.T) {
+	a := made(t)
+	a.Manifest.Inputs = []ledger.Input{{Path: "/data/mon/x.parquet"}, {Path: "/data/tue/x.parquet"}, {Path: "/data/y.parquet"}}
+	a.Rejects.Reasons[0].Examples = []Example{{File: "/data/mon/x.parquet", Row: 1}, {File: "/data/y.parquet", Row: 2}, {File: "/gone/z.parquet", Row: 3}}
+	text := textOf(drawn(t, "names", a))
+	for _, want := range []string{"null age mon/x.parquet 1", "null age y.parquet 2", "null age /gone/z.parquet 3"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+}
+
 // What a run does not have, and what was never recorded, is said to be missing.
 func TestPageOfLittle(t *testing.T) {
 	for _, c := range []struct {

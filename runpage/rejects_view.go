@@ -1,13 +1,15 @@
 package runpage
 
 import (
+	"cmp"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/internal/page"
+	"github.com/millrace/millrace/io/dataset"
 )
 
 // rejectsView are the rejected rows as the page shows them.
@@ -50,6 +52,7 @@ func newRejectsView(a *Account) *rejectsView {
 	for _, id := range r.IDs {
 		v.IDs = append(v.IDs, page.Plain(id))
 	}
+	names := InputNames(a.Manifest)
 	for i := range r.Reasons {
 		reason := &r.Reasons[i]
 		row := reasonRow{
@@ -62,7 +65,7 @@ func newRejectsView(a *Account) *rejectsView {
 		v.Reasons = append(v.Reasons, row)
 		for _, e := range reason.Examples {
 			if len(v.Samples) < shownExamples {
-				v.Samples = append(v.Samples, newSample(&row, &e))
+				v.Samples = append(v.Samples, newSample(&row, &e, names))
 			}
 		}
 	}
@@ -80,10 +83,23 @@ func newRejectsView(a *Account) *rejectsView {
 	return v
 }
 
-func newSample(reason *reasonRow, e *Example) sampleRow {
-	s := sampleRow{Reason: reason.Reason, Column: reason.Column, File: page.Plain(filepath.Base(e.File)), Row: humanize.Comma(e.Row)}
+func newSample(reason *reasonRow, e *Example, names map[string]string) sampleRow {
+	file := cmp.Or(names[e.File], e.File)
+	s := sampleRow{Reason: reason.Reason, Column: reason.Column, File: page.PlainTo(file, 120), Row: humanize.Comma(e.Row)}
 	for _, id := range e.IDs {
 		s.IDs = append(s.IDs, page.PlainTo(id, 40))
 	}
 	return s
+}
+
+// InputNames is what people are shown of a run's input files: as much of each path as
+// tells it from the others. m may be nil.
+func InputNames(m *ledger.Manifest) map[string]string {
+	var paths []string
+	if m != nil {
+		for i := range m.Inputs {
+			paths = append(paths, m.Inputs[i].Path)
+		}
+	}
+	return dataset.ShortNames(paths)
 }

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -12,8 +12,9 @@ import (
 	"github.com/millrace/millrace/engine/agreement"
 )
 
-// agreementText writes how far models agree: a table of numbers and one of labels.
-func agreementText(b *strings.Builder, all []agreement.Summary, left []string) {
+// agreementText writes how far models agree: a table of numbers and one of labels; names
+// are what it calls input files.
+func agreementText(b *strings.Builder, all []agreement.Summary, left []string, names map[string]string) {
 	if len(all) == 0 && len(left) == 0 {
 		return
 	}
@@ -28,7 +29,7 @@ func agreementText(b *strings.Builder, all []agreement.Summary, left []string) {
 			labels.AppendRow(table.Row{s.Challenger, s.Champion, humanize.Comma(s.Rows), humanize.Comma(s.Equal), fmt.Sprintf("%.4f%%", 100*s.EqualShare())})
 			continue
 		}
-		numbers.AppendRow(differenceRow(s))
+		numbers.AppendRow(differenceRow(s, names))
 		if int64(s.SampleRows) < s.Rows-s.NotFinite {
 			sampled = s.SampleRows
 		}
@@ -56,7 +57,7 @@ func agreementText(b *strings.Builder, all []agreement.Summary, left []string) {
 const leftShown = 8
 
 // differenceRow is the row of a number.
-func differenceRow(s *agreement.Summary) table.Row {
+func differenceRow(s *agreement.Summary, names map[string]string) table.Row {
 	row := table.Row{s.Challenger, s.Champion}
 	d := s.Difference
 	if d == nil {
@@ -69,7 +70,7 @@ func differenceRow(s *agreement.Summary) table.Row {
 			row = append(row, short(q.Value))
 		}
 	}
-	at := fmt.Sprintf("%s of %s", humanize.Comma(d.MaxRow), filepath.Base(d.MaxFile))
+	at := fmt.Sprintf("%s of %s", humanize.Comma(d.MaxRow), cell(cmp.Or(names[d.MaxFile], d.MaxFile), 48))
 	return append(row, short(d.Max), at, said(s.RankCorrelation), said(s.PSI))
 }
 

@@ -263,7 +263,9 @@ func (o *benchOptions) measure(ctx context.Context, common *commonOptions, s str
 		}
 		log := common.logger(s)
 		log.Info("profile saved", "file", path)
-		if best, _, _ := bench.Best(measured); measured.Head.Data.Rows < int64(leastBatches*best.BatchRows*best.Workers) {
+		best, _, _ := bench.Best(measured)
+		few := measured.Head.Data.Rows < int64(leastBatches*best.BatchRows*best.Workers)
+		if few || bench.Summarize(measured).Brief != nil {
 			log.Warn("the profile is of few rows, and may not suit runs of many; measure with more",
 				"rows", measured.Head.Data.Rows, "batch_rows", best.BatchRows, "workers", best.Workers)
 		}

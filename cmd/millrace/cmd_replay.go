@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -15,6 +14,7 @@ import (
 
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/io/dataset"
 )
 
 type replayOptions struct {
@@ -118,9 +118,14 @@ func (r *replayReport) table() table.Writer {
 	t := newTable()
 	t.AppendHeader(table.Row{"row", "input", "prediction", "published", "again", "difference", "outcome"})
 	t.SuppressEmptyColumns() // the difference, where all is equal
+	inputs := make([]string, len(r.Rows))
+	for i := range inputs {
+		inputs[i] = r.Rows[i].Input
+	}
+	names := dataset.ShortNames(inputs)
 	for i := range r.Rows {
 		row := &r.Rows[i]
-		name, input := rowName(row), fmt.Sprintf("%s:%d", filepath.Base(row.Input), row.InputRow)
+		name, input := rowName(row), fmt.Sprintf("%s:%d", cell(names[row.Input], 48), row.InputRow)
 		for _, p := range row.Predictions {
 			column, difference := p.Column, ""
 			if p.Element != nil {
@@ -129,7 +134,7 @@ func (r *replayReport) table() table.Writer {
 			if p.Difference != nil {
 				difference = fmt.Sprintf("%.3g", *p.Difference)
 			}
-			t.AppendRow(table.Row{name, cell(input, 32), cell(column, 32), cell(p.Recorded, 24), cell(p.Again, 24), difference, p.Outcome.String()})
+			t.AppendRow(table.Row{name, input, cell(column, 32), cell(p.Recorded, 24), cell(p.Again, 24), difference, p.Outcome.String()})
 			name, input = "", ""
 		}
 	}

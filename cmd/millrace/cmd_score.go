@@ -18,6 +18,7 @@ import (
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/runpage"
 )
 
 type scoreOptions struct {
@@ -294,7 +295,7 @@ func (r *scoreReport) Text(w io.Writer) error {
 	if r.Report != "" {
 		line("report", "%s", r.Report)
 	}
-	agreementText(&b, r.Agreement, r.NotCompared)
+	agreementText(&b, r.Agreement, r.NotCompared, runpage.InputNames(r.Manifest))
 	if r.Head != nil {
 		b.WriteString("\n" + r.Head.table() + "\n")
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/engine/timeline"
+	"github.com/millrace/millrace/internal/secret"
 )
 
 // version and commit are set by the linker; see the Makefile.
@@ -88,11 +89,12 @@ func (o *commonOptions) logger(s streams) *slog.Logger {
 // reportError is the last thing a failing command prints.
 func (o *commonOptions) reportError(s streams, err error, code int) {
 	err = o.settings.place(err)
+	text := secret.HidePasswords(err.Error()) // of a URI that was given where none belongs
 	if o.LogFormat == "json" {
-		slog.New(slog.NewJSONHandler(s.Err, nil)).Error(err.Error(), "exit", code)
+		slog.New(slog.NewJSONHandler(s.Err, nil)).Error(text, "exit", code)
 		return
 	}
-	text := strings.TrimPrefix(err.Error(), engine.ErrUsage.Error()+": ")
+	text = strings.TrimPrefix(text, engine.ErrUsage.Error()+": ")
 	_, _ = fmt.Fprintf(s.Err, "millrace: %s\n", strings.ReplaceAll(text, "\n", "\n  "))
 }
 

@@ -226,9 +226,9 @@ func flagError(cmd *cobra.Command, err error) error {
 		if near := nearest.Name(unknown.GetSpecifiedName(), names); near != "" {
 			return fmt.Errorf("%w: unknown flag --%s (did you mean --%s?)", engine.ErrUsage, unknown.GetSpecifiedName(), near)
 		}
-		return fmt.Errorf("%w: unknown flag --%s; see %s --help", engine.ErrUsage, unknown.GetSpecifiedName(), cmd.CommandPath())
+		return fmt.Errorf("%w: unknown flag --%s; see %s --help", engine.ErrUsage, secret.Hide(unknown.GetSpecifiedName()), cmd.CommandPath())
 	}
-	return fmt.Errorf("%w: %w", engine.ErrUsage, err)
+	return fmt.Errorf("%w: %s", engine.ErrUsage, secret.Hide(err.Error()))
 }
 
 // noArgs refuses arguments, which are most often a flag's value gone astray.

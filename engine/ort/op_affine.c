@@ -215,9 +215,7 @@ static OrtStatus *ORT_API_CALL compute_linear(void *kernel, OrtKernelContext *co
 
 static OrtStatus *ORT_API_CALL infer_affine(const OrtCustomOp *op, OrtShapeInferContext *context) {
   (void)op;
-  OrtTensorTypeAndShapeInfo *in;
-  TRY(mr_ops_api->ShapeInferContext_GetInputTypeShape(context, 0, &in));
-  return mr_ops_api->ShapeInferContext_SetOutputTypeShape(context, 0, in);
+  return mr_op_infer_same(mr_ops_api, context, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT);
 }
 
 static OrtStatus *ORT_API_CALL infer_linear(const OrtCustomOp *op, OrtShapeInferContext *context) {

@@ -1,6 +1,7 @@
 #include "ops.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -116,28 +117,62 @@ OrtStatus *mr_op_output(const OrtApi *api, OrtKernelContext *context, size_t i, 
   return data ? api->GetTensorMutableData(*value, data) : NULL;
 }
 
-OrtStatus *mr_op_infer_rows(const OrtApi *api, OrtShapeInferContext *context, size_t i, int64_t width, size_t rank,
-                            ONNXTensorElementDataType elem) {
-  OrtTensorTypeAndShapeInfo *in, *out = NULL;
-  TRY(api->ShapeInferContext_GetInputTypeShape(context, 0, &in)); // the context's, not ours to release
-  size_t n;
-  TRY(api->GetDimensionsCount(in, &n));
-  if (n == 0 || n > 8) return NULL;
-  int64_t dims[8], ours[2] = {1, width};
-  const char *names[8], *our_names[2] = {"", ""};
-  TRY(api->GetDimensions(in, dims, n));
-  TRY(api->GetSymbolicDimensions(in, names, n));
-  if (n > 1) {
-    ours[0] = dims[0];
-    our_names[0] = names[0] ? names[0] : "";
+// Shapes are inferred again and again, by several sessions at once.
+static uint64_t unknown_dims;
+
+// A size that is neither known nor named would be taken for the number -1 by what
+// computes with shapes, so each has a name that no other has.
+static OrtStatus *set_shape(const OrtApi *api, OrtShapeInferContext *context, size_t i, ONNXTensorElementDataType elem,
+                            size_t rank, const int64_t *dims, const char **names) {
+  char unknown[8][32];
+  for (size_t d = 0; d < rank; d++) {
+    if (dims[d] >= 0 || names[d][0]) continue;
+    snprintf(unknown[d], sizeof *unknown, "millrace_%llu", (unsigned long long)__atomic_add_fetch(&unknown_dims, 1, __ATOMIC_RELAXED));
+    names[d] = unknown[d];
   }
+  OrtTensorTypeAndShapeInfo *out = NULL;
   TRY(api->CreateTensorTypeAndShapeInfo(&out));
   OrtStatus *status = api->SetTensorElementType(out, elem);
-  if (!status) status = api->SetDimensions(out, ours, rank);
-  if (!status) status = api->SetSymbolicDimensions(out, our_names, rank);
+  if (!status) status = api->SetDimensions(out, dims, rank);
+  if (!status) status = api->SetSymbolicDimensions(out, names, rank);
   if (!status) status = api->ShapeInferContext_SetOutputTypeShape(context, i, out);
   api->ReleaseTensorTypeAndShapeInfo(out);
   return status;
+}
+
+// The shape of the first input; rank 0 where it is not known, or has more than 8 dimensions.
+static OrtStatus *input_shape(const OrtApi *api, OrtShapeInferContext *context, size_t *rank, int64_t *dims, const char **names) {
+  OrtTensorTypeAndShapeInfo *in;
+  TRY(api->ShapeInferContext_GetInputTypeShape(context, 0, &in)); // the context's, not ours to release
+  TRY(api->GetDimensionsCount(in, rank));
+  if (*rank > 8) *rank = 0;
+  TRY(api->GetDimensions(in, dims, *rank));
+  TRY(api->GetSymbolicDimensions(in, names, *rank));
+  for (size_t d = 0; d < *rank; d++)
+    if (!names[d]) names[d] = "";
+  return NULL;
+}
+
+OrtStatus *mr_op_infer_rows(const OrtApi *api, OrtShapeInferContext *context, size_t i, int64_t width, size_t rank,
+                            ONNXTensorElementDataType elem) {
+  size_t n;
+  int64_t dims[8], ours[2] = {1, width};
+  const char *names[8], *our_names[2] = {"", ""};
+  TRY(input_shape(api, context, &n, dims, names));
+  if (n == 0) return NULL;
+  if (n > 1) {
+    ours[0] = dims[0];
+    our_names[0] = names[0];
+  }
+  return set_shape(api, context, i, elem, rank, ours, our_names);
+}
+
+OrtStatus *mr_op_infer_same(const OrtApi *api, OrtShapeInferContext *context, ONNXTensorElementDataType elem) {
+  size_t n;
+  int64_t dims[8];
+  const char *names[8];
+  TRY(input_shape(api, context, &n, dims, names));
+  return n == 0 ? NULL : set_shape(api, context, 0, elem, n, dims, names);
 }
 
 int64_t mr_op_infer_int(const OrtApi *api, OrtShapeInferContext *context, const char *name) {

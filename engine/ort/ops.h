@@ -57,6 +57,8 @@ OrtStatus *mr_op_output(const OrtApi *api, OrtKernelContext *context, size_t i, 
 // the input's is known.
 OrtStatus *mr_op_infer_rows(const OrtApi *api, OrtShapeInferContext *context, size_t i, int64_t width, size_t rank,
                             ONNXTensorElementDataType elem);
+// Gives output 0 the shape of input 0, where that is known.
+OrtStatus *mr_op_infer_same(const OrtApi *api, OrtShapeInferContext *context, ONNXTensorElementDataType elem);
 // An attribute's number while shapes are worked out; -1 where there is none.
 int64_t mr_op_infer_int(const OrtApi *api, OrtShapeInferContext *context, const char *name);
 

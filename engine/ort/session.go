@@ -124,10 +124,24 @@ func refusal(m *models.Model, err error) error {
 		}
 		return fmt.Errorf("model %s: %w: ONNX Runtime has no operator %s, which a library of custom operators would bring: %w",
 			m.Path, models.ErrUnsupported, strings.Join(names, ", "), err)
+	case missingLocale(status) != "":
+		return fmt.Errorf("model %s: %w: StringNormalizer wants the locale %q, which this system lacks: install it (locales-all "+
+			"of Debian and Ubuntu), or give the operator the attribute locale=\"C\": %w", m.Path, models.ErrUnsupported, missingLocale(status), err)
 	case status.Code == CodeNotImplemented:
 		return fmt.Errorf("model %s: %w: %w", m.Path, models.ErrUnsupported, err)
 	}
 	return fmt.Errorf("model %s: %w: %w", m.Path, models.ErrModel, err)
+}
+
+// missingLocale is the locale that StringNormalizer did not find
+// (core/providers/cpu/text/string_normalizer.cc); "" for other faults.
+func missingLocale(status *StatusError) string {
+	_, after, found := strings.Cut(status.Message, "Failed to construct locale with name:")
+	if !found {
+		return ""
+	}
+	name, _, _ := strings.Cut(after, ":")
+	return name
 }
 
 // describe reads the signature as ONNX Runtime sees it, after shape inference.

@@ -36,6 +36,12 @@ func TestSessionRefusesModels(t *testing.T) {
 		words string
 	}{
 		{"an operator ONNX does not have", one(onnxtest.Node("Nonesuch", onnxtest.Names("x"), onnxtest.Names("y"))), models.ErrModel, "Nonesuch"},
+		{
+			"a locale that no system has",
+			onnxtest.Model(onnxtest.Graph(onnxtest.Values(onnxtest.Tensor("x", pb.TensorProto_STRING, "N")), onnxtest.Values(onnxtest.Tensor("y", pb.TensorProto_STRING, nil)),
+				onnxtest.Node("StringNormalizer", onnxtest.Names("x"), onnxtest.Names("y"), onnxtest.String("case_change_action", "LOWER"), onnxtest.String("locale", "xx_XX.UTF-8")))),
+			models.ErrUnsupported, `wants the locale "xx_XX.UTF-8", which this system lacks`,
+		},
 		{"an operator of another domain", one(onnxtest.DomainNode("org.example", "Mill", onnxtest.Names("x"), onnxtest.Names("y"))), models.ErrUnsupported, "no operator org.example.Mill"},
 		{"an operator set of the future", opset, models.ErrModel, "900"},
 		{"an IR version of the future", ir, models.ErrModel, "900"},

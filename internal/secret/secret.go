@@ -41,8 +41,13 @@ var (
 
 // Hide puts stars for what may be secrets in a text.
 func Hide(text string) string {
-	text = userInfo.ReplaceAllString(text, "${1}"+Mask+"@")
-	return pair.ReplaceAllString(options.ReplaceAllString(text, "${1}"+Mask), "${1}"+Mask)
+	return pair.ReplaceAllString(options.ReplaceAllString(HidePasswords(text), "${1}"+Mask), "${1}"+Mask)
+}
+
+// HidePasswords puts stars for passwords in URIs alone: what is safe in a text of any kind, in
+// which a name and a value may be an expression, or the folder of a partition.
+func HidePasswords(text string) string {
+	return userInfo.ReplaceAllString(text, "${1}"+Mask+"@")
 }
 
 // In is an error where the name of a file, folder or object holds what may be a secret, or

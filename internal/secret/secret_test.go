@@ -56,3 +56,14 @@ func TestHide(t *testing.T) {
 		}
 	}
 }
+
+func TestHidePasswords(t *testing.T) {
+	for text, want := range map[string]string{
+		`no column "postgres://me:hunter2@db/x"`:      `no column "postgres://me:***@db/x"`,
+		`1:1: token == "x" && day=2026-11-22/token=5`: `1:1: token == "x" && day=2026-11-22/token=5`,
+	} {
+		if got := HidePasswords(text); got != want {
+			t.Errorf("HidePasswords(%q) = %q; want %q", text, got, want)
+		}
+	}
+}

@@ -69,13 +69,15 @@ func detectHead(head []byte, name string, asked format.Name) (format.Name, error
 func unknownFormat(path string, head []byte) error {
 	for magic, is := range map[string]string{
 		"FEA1":         "a Feather version 1 file; write it again as Feather version 2 (Arrow IPC)",
-		"Obj\x01":      "an Avro file",
-		"ORC":          "an ORC file",
+		"Obj\x01":      "an Avro file; write it again as Parquet",
+		"ORC":          "an ORC file; write it again as Parquet",
 		"\x1f\x8b":     "compressed by gzip; a name such as x.csv.gz or x.jsonl.gz, or --input-format, says that it is CSV or JSON Lines",
 		"\x28\xb5\x2f": "compressed by zstd; a name such as x.csv.zst or x.jsonl.zst, or --input-format, says that it is CSV or JSON Lines",
-		"PK\x03\x04":   "a zip archive",
+		"PK\x03\x04":   "a zip archive, as spreadsheets are; take out or export what is in it",
+		"[":            "a JSON array, or text; JSON Lines has an object on each line (jq -c '.[]' makes them)",
+		"{":            "JSON; if there is an object on each line, --input-format jsonl or the name x.jsonl says so",
 	} {
-		if bytes.HasPrefix(head, []byte(magic)) {
+		if bytes.HasPrefix(bytes.TrimLeft(head, " \t\r\n"), []byte(magic)) {
 			return fmt.Errorf("input %q: %w: it is %s", path, ErrUnknownFormat, is)
 		}
 	}

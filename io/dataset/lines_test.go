@@ -198,6 +198,8 @@ func TestLinesThatAreRefused(t *testing.T) {
 	}{
 		{"text without a name that says so", "x.txt", "a,b\n1,2\n", dataset.Options{}, dataset.ErrUnknownFormat, ""},
 		{"compressed text without one", "x.zst", packed, dataset.Options{}, dataset.ErrUnknownFormat, "x.csv.zst"},
+		{"JSON Lines without one", "x.json", "{\"a\": 1}\n", dataset.Options{}, dataset.ErrUnknownFormat, "--input-format jsonl or the name x.jsonl"},
+		{"a JSON array", "x.json", "\n[{\"a\": 1}]", dataset.Options{}, dataset.ErrUnknownFormat, "jq -c '.[]'"},
 		{"another format than asked for", "x.dat", "ARROW1\x00\x00", dataset.Options{Format: format.CSV}, dataset.ErrUnknownFormat, "--input-format csv"},
 		{"zstd that is cut off", "x.csv.zst", packed[:len(packed)-5], dataset.Options{}, format.ErrDamaged, "cut off"},
 		{"no gzip", "x.csv.gz", "a,b\n1,2\n", dataset.Options{}, format.ErrDamaged, "its name says gzip"},

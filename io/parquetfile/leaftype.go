@@ -19,7 +19,8 @@ func leafType(n *schema.PrimitiveNode, origin *originField) arrow.DataType {
 	// Types that Parquet does not keep.
 	switch st := t.(type) {
 	case *arrow.TimestampType:
-		if origin.kind == originTimestamp && origin.unit == st.Unit && st.TimeZone == utc && origin.zone != "" {
+		// Its unit may be another one: Parquet has no seconds.
+		if origin.kind == originTimestamp && st.TimeZone == utc && origin.zone != "" {
 			return &arrow.TimestampType{Unit: st.Unit, TimeZone: origin.zone}
 		}
 	case *arrow.Int64Type:

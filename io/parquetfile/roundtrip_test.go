@@ -47,6 +47,7 @@ var everyType = []struct {
 	{"timestamp ms", &arrow.TimestampType{Unit: arrow.Millisecond}, `["1969-12-31 23:59:59.123",null]`, nil},
 	{"timestamp us UTC", &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}, `["1969-12-31 23:59:59.123456Z",null]`, nil},
 	{"timestamp ns zone", &arrow.TimestampType{Unit: arrow.Nanosecond, TimeZone: "Europe/Berlin"}, `["2024-07-01 12:00:00.123456789Z",null]`, nil},
+	{"timestamp s zone", &arrow.TimestampType{Unit: arrow.Second, TimeZone: "Europe/Berlin"}, `["2024-07-01 12:00:00Z",null]`, &arrow.TimestampType{Unit: arrow.Millisecond, TimeZone: "Europe/Berlin"}},
 	{"duration s", arrow.FixedWidthTypes.Duration_s, `["-1s",null]`, nil},
 	{"duration ns", arrow.FixedWidthTypes.Duration_ns, `["1ns",null]`, nil},
 	{"decimal 9", &arrow.Decimal128Type{Precision: 9, Scale: 2}, `["-1234567.89",null,"0.01"]`, nil},

@@ -162,8 +162,8 @@ func (s *store) named(ctx context.Context, p *place, c *commit) (bool, error) {
 	return true, nil
 }
 
-// give gives the files their names. While that goes on, _SUCCESS is missing. It and the
-// manifest come when all others have theirs: whoever waits for either finds them.
+// give gives the files their names. While that goes on, _SUCCESS is missing: it is the last, since
+// what waits for it may read the manifest at once. That has its name when all others have theirs.
 func (s *store) give(ctx context.Context, c *commit) error {
 	if c.Success != "" && !c.Fresh {
 		if err := s.remove(ctx, c.Success); err != nil {
@@ -180,12 +180,10 @@ func (s *store) give(ctx context.Context, c *commit) error {
 	if err := files.Wait(); err != nil {
 		return err
 	}
-	ends, ending := errgroup.WithContext(ctx)
-	ends.Go(func() error { return copyOne(ending, c.Own[last]) })
-	if c.Success != "" {
-		ends.Go(func() error { return s.put(ending, c.Success, nil) })
+	if err := copyOne(ctx, c.Own[last]); err != nil || c.Success == "" {
+		return err
 	}
-	return ends.Wait()
+	return s.put(ctx, c.Success, nil)
 }
 
 // removeAll removes objects that were listed.
