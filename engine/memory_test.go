@@ -2,9 +2,10 @@ package engine
 
 import (
 	"errors"
-	"fmt"
 	"path/filepath"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -224,19 +225,19 @@ func TestEstimateOfLongTexts(t *testing.T) {
 
 // What is lowered without a limit is neither workers nor readers that were asked for.
 func TestUsualLowerings(t *testing.T) {
-	names := func(p *Plan) (all string) {
+	names := func(p *Plan) (all []string) {
 		for _, l := range p.usualLowerings() {
-			all += " " + l.setting
+			all = append(all, l.setting)
 		}
 		return all
 	}
 	var p Plan
-	if got, want := names(&p), " readers waiting_rows chunk_rows"; got != want {
-		t.Errorf("lowered:%s; want%s", got, want)
+	if got, want := names(&p), []string{"readers", "waiting_rows", "chunk_rows"}; !slices.Equal(got, want) {
+		t.Errorf("lowered: %v; want %v", got, want)
 	}
 	p.asked.readers = true
-	if got, want := names(&p), " waiting_rows chunk_rows"; got != want {
-		t.Errorf("lowered where readers are asked for:%s; want%s", got, want)
+	if got, want := names(&p), []string{"waiting_rows", "chunk_rows"}; !slices.Equal(got, want) {
+		t.Errorf("lowered where readers are asked for: %v; want %v", got, want)
 	}
 }
 
@@ -254,7 +255,7 @@ func TestWideRowsAreFitted(t *testing.T) {
 		}
 		plan.asked.readers = false
 		for i := range c.columns { // as if it passed them on
-			plan.Passed = append(plan.Passed, arrow.Field{Name: fmt.Sprint(i), Type: arrow.BinaryTypes.String})
+			plan.Passed = append(plan.Passed, arrow.Field{Name: strconv.Itoa(i), Type: arrow.BinaryTypes.String})
 		}
 		if err := plan.fitMemory(); err != nil {
 			t.Fatal(err)

@@ -271,6 +271,9 @@ func TestParameterIsALiteral(t *testing.T) {
 
 // Files that are made to cost are refused before they do.
 func TestDecodeIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a parser's time: eight seconds, and seventy under the race detector")
+	}
 	for name, tc := range map[string]struct{ text, want string }{
 		"a large file":      {strings.Repeat("# xxxxxxxxxxxxxx\n", maxSourceBytes/17+1), "it has more than 4 MiB"},
 		"a large list":      {"keep: [" + strings.Repeat("a,", maxMarks) + "]", "more than 500000 signs"},

@@ -167,6 +167,9 @@ func checkFooters(t rapid.TB, a, b *metadata.FileMetaData) {
 // eighth are zstd frames of the bytes as they are: decided anew for each row group, and only
 // by the rows.
 func TestZstdWhereItPays(t *testing.T) {
+	if testing.Short() {
+		t.Skip("half a million rows, on one goroutine")
+	}
 	const rows = 1 << 17
 	random := rand.New(rand.NewPCG(5, 6))
 	all, none := []bool{true, true}, []bool{false, false}
@@ -293,6 +296,9 @@ func checkPages(t rapid.TB, group *file.RowGroupReader, i int, c arrow.Array, at
 
 // Pages end by their rows too, and take levels of any length.
 func TestLongPagesOfNumbers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a million rows each, on one goroutine")
+	}
 	const rows = mostPageRows + 5000
 	rng := splitmix(1)
 	for _, nulls := range []string{"none", "half", "some", "all"} {

@@ -75,12 +75,12 @@ func listTypes(elem arrow.DataType, size int) []arrow.DataType {
 
 func drawLists(t *rapid.T) arrow.RecordBatch {
 	rng := splitmix(rapid.Uint64().Draw(t, "seed"))
-	rows := rapid.OneOf(rapid.IntRange(0, 900), rapid.SampledFrom([]int{0, 1, 2000})).Draw(t, "rows")
+	rows := rapid.OneOf(rapid.IntRange(0, 300), rapid.SampledFrom([]int{0, 1, 700})).Draw(t, "rows")
 	fields := make([]arrow.Field, rapid.IntRange(1, 3).Draw(t, "columns"))
 	arrays := make([]arrow.Array, 0, len(fields))
 	for i := range fields {
 		elem := rapid.SampledFrom(numberTypes[:len(numberTypes)-1]).Draw(t, "elements")
-		size := rapid.SampledFrom([]int{0, 0, 1, 3, 256, 1500}).Draw(t, "size")
+		size := rapid.SampledFrom([]int{0, 0, 0, 1, 3, 3, 256, 1500}).Draw(t, "size")
 		typ := rapid.SampledFrom(listTypes(elem, size)).Draw(t, "type")
 		nulls, elementNulls := "none", "none"
 		fields[i] = arrow.Field{Name: fmt.Sprintf("c%d", i), Type: typ, Nullable: rapid.Bool().Draw(t, "nullable")}
