@@ -43,15 +43,7 @@ func TestManyAreAskedForByListing(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			stores := storesOf(blobstore.Options{Endpoint: proxy.URL})
-			list, err := dataset.ListIn(t.Context(), []string{"s3://bucket/lake"}, stores)
-			if err != nil {
-				t.Fatal(err)
-			}
-			d, err := dataset.Open(t.Context(), list.Files, dataset.Options{Stores: stores, Partitions: dataset.Partitions{Auto: true}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer d.Close()
+			d := openIn(t, "s3://bucket/lake", dataset.Options{Stores: stores, Partitions: dataset.Partitions{Auto: true}})
 			c.change()
 			var heads atomic.Int32
 			proxy.Set(0, func(_ int, r *http.Request) blobtest.Fault {
@@ -60,7 +52,7 @@ func TestManyAreAskedForByListing(t *testing.T) {
 				}
 				return blobtest.None
 			})
-			err = d.Changed()
+			err := d.Changed()
 			if c.want == "" && err != nil || c.want != "" && (!errors.Is(err, format.ErrChanged) || !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("Changed() = %v; want it to name %q", err, c.want)
 			}
@@ -81,19 +73,8 @@ func TestSmallObjectsAreFetchedTwiceAtMost(t *testing.T) {
 		g.Put(t, fmt.Sprintf("small/%03d.parquet", i), numbers(t, i*rows, rows))
 	}
 	stores := storesOf(blobstore.Options{Endpoint: proxy.URL, BufferBytes: 2 << 20})
-	list, err := dataset.ListIn(t.Context(), []string{"s3://bucket/small"}, stores)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := dataset.Open(t.Context(), list.Files, dataset.Options{Stores: stores, IdleFiles: 4, Parallel: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close()
-	var refs []dataset.SpanRef
-	for _, part := range d.Parts(1) {
-		refs = append(refs, part.Spans...)
-	}
+	d := openIn(t, "s3://bucket/small", dataset.Options{Stores: stores, IdleFiles: 4, Parallel: 1})
+	refs := spansOf(d)
 	proxy.Set(0, nil)
 	defer d.ReadAhead(t.Context(), refs, []string{"n"})()
 	var read int64

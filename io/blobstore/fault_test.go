@@ -67,6 +67,29 @@ func storesOf(o blobstore.Options) map[string]dataset.Store {
 	return map[string]dataset.Store{"s3": s, "gs": s, "az": s}
 }
 
+// openIn opens what lies in a folder of a store, until the test ends.
+func openIn(t *testing.T, folder string, opts dataset.Options) *dataset.Dataset {
+	t.Helper()
+	list, err := dataset.ListIn(t.Context(), []string{folder}, opts.Stores)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := dataset.Open(t.Context(), list.Files, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	return d
+}
+
+// spansOf are all spans of a dataset, in order.
+func spansOf(d *dataset.Dataset) (refs []dataset.SpanRef) {
+	for _, part := range d.Parts(1) {
+		refs = append(refs, part.Spans...)
+	}
+	return refs
+}
+
 const sample = "../../testdata/flights-sample.parquet"
 
 // eachFault has every fault once at every request of a read, which says what is wrong with

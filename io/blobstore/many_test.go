@@ -74,10 +74,7 @@ func TestManySmallObjectsAtOnce(t *testing.T) {
 	if n := proxy.AtOnce(); len(list.Files) != objects || n < objects/3 {
 		t.Errorf("%d of %d objects are opened at once; want a third at least", n, len(list.Files))
 	}
-	var refs []dataset.SpanRef
-	for _, part := range d.Parts(1) {
-		refs = append(refs, part.Spans...)
-	}
+	refs := spansOf(d)
 	proxy.Set(20*time.Millisecond, nil)
 	defer d.ReadAhead(t.Context(), refs, []string{"n"})()
 	var next int64
@@ -145,19 +142,8 @@ func TestNextWholeObject(t *testing.T) {
 		g.Put(t, fmt.Sprintf("whole/%02d.arrow", i), arrowNumbers(t, i*1000, 1000))
 	}
 	stores := storesOf(blobstore.Options{Endpoint: proxy.URL})
-	list, err := dataset.ListIn(t.Context(), []string{"s3://bucket/whole"}, stores)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := dataset.Open(t.Context(), list.Files, dataset.Options{Stores: stores, IdleFiles: 1, Parallel: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close()
-	var refs []dataset.SpanRef
-	for _, part := range d.Parts(1) {
-		refs = append(refs, part.Spans...)
-	}
+	d := openIn(t, "s3://bucket/whole", dataset.Options{Stores: stores, IdleFiles: 1, Parallel: 1})
+	refs := spansOf(d)
 	asked := make(chan string, 100)
 	proxy.Set(0, func(_ int, r *http.Request) blobtest.Fault {
 		asked <- r.Method + " " + r.URL.Path

@@ -248,6 +248,9 @@ func (f *flatFile) convert(batch arrow.RecordBatch) (arrow.RecordBatch, error) {
 // until is how many of the n rows of a batch, from row at on, come to so many bytes: all of
 // them if they do not.
 func (f *flatFile) until(batch arrow.RecordBatch, at, n int, bytes int64) (rows int, err error) {
+	if all, err := f.bytes(batch, at, n); err != nil || all < bytes {
+		return n, err
+	}
 	rows = 1 + sort.Search(n-1, func(k int) bool {
 		size, sizeErr := f.bytes(batch, at, k+1)
 		err = errors.Join(err, sizeErr)

@@ -171,12 +171,12 @@ func (e *listEncoder) atOnce(n, size int) int {
 func (e *listEncoder) without(level byte) {
 	e.enter(1)
 	bitutil.ClearBit(e.repeated, e.entries)
-	e.define()
+	e.define(1)
 	e.defined = append(e.defined, level)
 	e.entries++
 }
 
-// enter makes room for the levels of n more entries.
+// enter makes room for the repetition levels of n more entries.
 func (e *listEncoder) enter(n int) {
 	mem := e.file.mem
 	if need := (e.entries+n+7)/8 + 16; need > len(e.repeated) { // which is read by words
@@ -185,23 +185,17 @@ func (e *listEncoder) enter(n int) {
 		mem.Free(e.repeated)
 		e.repeated = grown
 	}
-	if e.defined != nil {
-		e.definedRoom(n)
-	}
 }
 
-// define makes levels of the entries so far, which are all the greatest, if there are none.
-func (e *listEncoder) define() {
+// define makes definition levels of the entries so far, which are all the greatest, if there
+// are none, and room for n more.
+func (e *listEncoder) define(n int) {
 	if e.defined == nil {
-		e.definedRoom(e.entries + 1)
-		e.defined = e.defined[:e.entries]
+		e.defined = roomFor(e.file.mem, nil, e.entries+n)[:e.entries]
 		for i := range e.defined {
 			e.defined[i] = byte(e.levels)
 		}
 	}
-}
-
-func (e *listEncoder) definedRoom(n int) {
 	if len(e.defined)+n > cap(e.defined) {
 		e.defined = roomFor(e.file.mem, e.defined, max(n, len(e.defined)))
 	}
@@ -219,17 +213,15 @@ func (e *listEncoder) lists(elements arrow.ArrayData, from, to, lists int, dense
 	for i := 0; i < n; i += n / lists {
 		bitutil.ClearBit(e.repeated, e.entries+i)
 	}
-	if slots.validity.bits != nil {
-		e.define()
-		e.definedRoom(n)
+	nulls := slots.validity.bits != nil
+	if nulls && !e.elementNullable() {
+		return errors.New("elements of a list are not nullable and some are null")
 	}
-	if e.defined != nil {
-		if slots.validity.bits != nil && !e.elementNullable() {
-			return errors.New("elements of a list are not nullable and some are null")
-		}
+	if nulls || e.defined != nil {
+		e.define(n)
 		for i := range n {
 			level := byte(e.levels)
-			if slots.validity.bits != nil && !bitutil.BitIsSet(slots.validity.bits, slots.validity.at+i) {
+			if nulls && !bitutil.BitIsSet(slots.validity.bits, slots.validity.at+i) {
 				level--
 			}
 			e.defined = append(e.defined, level)

@@ -2,7 +2,6 @@ package parquetfile
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -15,7 +14,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
-	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 	"pgregory.net/rapid"
 
 	"github.com/millrace/millrace/io/format"
@@ -134,14 +132,7 @@ func TestPropertyLists(t *testing.T) {
 		if n := mem.CurrentAlloc(); n != 0 {
 			t.Fatalf("%d bytes stay allocated", n)
 		}
-		library, err := pqarrow.NewFileReader(openLibrary(t, whole), pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
-		if err != nil {
-			t.Fatal(err)
-		}
-		table, err := library.ReadTable(context.Background())
-		if err != nil {
-			t.Fatal(err)
-		}
+		table := libraryTable(t, openLibrary(t, whole))
 		defer table.Release()
 		path := filepath.Join(dir, "lists.parquet")
 		if err := os.WriteFile(path, whole, 0o600); err != nil {

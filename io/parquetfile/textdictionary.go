@@ -37,13 +37,11 @@ var ofTexts = maphash.MakeSeed()
 
 // number is that of a value, which is added if it is new; ok is false if there is no room.
 func (d *textDictionary) number(v []byte) (number uint32, added, ok bool) {
-	slots := arrow.Uint32Traits.CastFromBytes(d.table)
 	hash := uint32(maphash.Bytes(ofTexts, v))
-	at := hash
-	if len(slots) > 0 {
+	if d.n > 0 {
+		slots, hashes := arrow.Uint32Traits.CastFromBytes(d.table), arrow.Uint32Traits.CastFromBytes(d.hashes)
 		mask := uint32(len(slots) - 1)
-		hashes := arrow.Uint32Traits.CastFromBytes(d.hashes)
-		for at &= mask; slots[at] != 0; at = (at + 1) & mask {
+		for at := hash & mask; slots[at] != 0; at = (at + 1) & mask {
 			if i := slots[at] - 1; hashes[i] == hash && bytes.Equal(d.value(i), v) {
 				return i, false, true
 			}
@@ -52,10 +50,8 @@ func (d *textDictionary) number(v []byte) (number uint32, added, ok bool) {
 	if max(len(d.values)+4+len(v), (d.n+1)*dictionaryValueBytes) > d.limit {
 		return 0, false, false
 	}
-	if 2*(d.n+1) > len(slots) {
+	if 2*(d.n+1) > len(d.table)/4 {
 		d.grow()
-		slots = arrow.Uint32Traits.CastFromBytes(d.table)
-		at = d.free(hash)
 	}
 	if len(d.values)+4+len(v) > cap(d.values) {
 		d.values = roomFor(d.mem, d.values, min(max(4+len(v), cap(d.values)), d.limit-len(d.values)))
@@ -64,7 +60,7 @@ func (d *textDictionary) number(v []byte) (number uint32, added, ok bool) {
 	d.ends = binary.LittleEndian.AppendUint32(d.ends, uint32(len(d.values)))
 	d.hashes = binary.LittleEndian.AppendUint32(d.hashes, hash)
 	d.n++
-	slots[at] = uint32(d.n)
+	arrow.Uint32Traits.CastFromBytes(d.table)[d.free(hash)] = uint32(d.n)
 	return uint32(d.n - 1), true, true
 }
 

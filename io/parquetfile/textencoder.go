@@ -33,7 +33,6 @@ type textEncoder struct {
 	pageRows
 	extent textExtent
 
-	begun      bool // the column chunk has rows
 	coding     bool // values become indices
 	coded      bool // a page that is finished has indices
 	unlike     bool // the values do not repeat
@@ -47,7 +46,7 @@ type textEncoder struct {
 
 func newTextEncoder(f *flatFile, c flatColumn) *textEncoder {
 	limit := min(max(fileDictionaryBytes/f.texts, leastDictionaryBytes), mostDictionaryBytes)
-	return &textEncoder{finishedPages: finishedPages{file: f, flatColumn: c}, dictionary: textDictionary{mem: f.mem, limit: limit}}
+	return &textEncoder{finishedPages: finishedPages{file: f, flatColumn: c}, coding: true, dictionary: textDictionary{mem: f.mem, limit: limit}}
 }
 
 // free implements columnEncoder.
@@ -74,9 +73,6 @@ func (e *textEncoder) add(data arrow.ArrayData, at, n int, _ []byte) error {
 	from, err := textSlotsOf(data, at, n)
 	if err != nil {
 		return err
-	}
-	if !e.begun {
-		e.begun, e.coding = true, !e.unlike
 	}
 	for row := 0; row < n; {
 		took, err := e.fill(&from, row, min(n-row, textPageRows-e.rows))
@@ -227,7 +223,7 @@ func (e *textEncoder) write(i int, meta *metadata.ColumnChunkMetaDataBuilder) er
 	least, most := e.extent.take()
 	err := e.finishedPages.write(i, meta, dictionary, least, most)
 	e.dictionary.drop()
-	e.begun, e.coding, e.coded, e.judged, e.plainBytes = false, false, false, 0, 0
+	e.coding, e.coded, e.judged, e.plainBytes = !e.unlike, false, 0, 0
 	return err
 }
 

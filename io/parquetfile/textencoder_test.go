@@ -2,7 +2,6 @@ package parquetfile
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -21,7 +20,6 @@ import (
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/metadata"
-	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
@@ -224,14 +222,7 @@ func TestPropertyTexts(t *testing.T) {
 func checkTexts(t rapid.TB, batch arrow.RecordBatch, data []byte, groupBytes int64) {
 	t.Helper()
 	library := openLibrary(t, data)
-	reader, err := pqarrow.NewFileReader(library, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
-	if err != nil {
-		t.Fatal(err)
-	}
-	table, err := reader.ReadTable(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
+	table := libraryTable(t, library)
 	defer table.Release()
 	if table.NumRows() != batch.NumRows() {
 		t.Fatalf("%d rows; want %d", table.NumRows(), batch.NumRows())

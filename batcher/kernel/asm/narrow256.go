@@ -41,16 +41,10 @@ func (h *held256) generate() {
 	Pragma("noescape")
 	Doc(h.name() + " makes rows of columns; see the generator.")
 	const step, chunkShift = 8, 5
-	dstAt, rowAt, rowsLeft, chunk, columnsLeft, state := AllocLocal(8), AllocLocal(8), AllocLocal(8), AllocLocal(8), AllocLocal(8), AllocLocal(8)
-	tmp := GP64()
-	Load(Param("dst"), tmp)
-	MOVQ(tmp, dstAt)
-	Load(Param("rows"), tmp)
-	MOVQ(tmp, rowsLeft)
-	MOVQ(U64(0), tmp)
-	MOVQ(tmp, rowAt)
-	stride, stride3 := Load(Param("stride"), GP64()), GP64()
-	LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, stride3)
+	loop := startChunks()
+	dstAt, rowAt, rowsLeft, chunk := loop.dstAt, loop.rowAt, loop.rowsLeft, loop.rows
+	tmp, stride, stride3 := loop.tmp, loop.stride, loop.stride3
+	columnsLeft, state := AllocLocal(8), AllocLocal(8)
 	forget(state, overflowed|invalid)
 	h.cols, h.row, h.bits = GP64(), GP64(), GP64()
 
@@ -104,13 +98,7 @@ func (h *held256) generate() {
 	JMP(LabelRef("columns"))
 
 	Label("done")
-	ADDQ(U32(1<<chunkShift), rowAt)
-	done := GP64()
-	MOVQ(stride, done)
-	SHLQ(U8(chunkShift), done)
-	ADDQ(done, dstAt)
-	SUBQ(U32(1<<chunkShift), rowsLeft)
-	JG(LabelRef("chunk"))
+	loop.next(chunkShift)
 
 	result, flags := GP64(), uint32(overflowed)
 	if !h.nans {

@@ -114,17 +114,9 @@ func (r *rower) generate512(validity bool) {
 	TEXT(name, noSplit, "func(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)")
 	Pragma("noescape")
 	Doc(name + " makes rows of columns; see the generator.")
-	// What the inner loop does not need lies on the stack.
-	dstAt, rowAt, rowsLeft, chunk := AllocLocal(8), AllocLocal(8), AllocLocal(8), AllocLocal(8)
-	tmp := GP64()
-	Load(Param("dst"), tmp)
-	MOVQ(tmp, dstAt)
-	Load(Param("rows"), tmp)
-	MOVQ(tmp, rowsLeft)
-	MOVQ(U64(0), tmp)
-	MOVQ(tmp, rowAt)
-	stride, stride3 := Load(Param("stride"), GP64()), GP64()
-	LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, stride3)
+	loop := startChunks()
+	dstAt, rowAt, rowsLeft, chunk := loop.dstAt, loop.rowAt, loop.rowsLeft, loop.rows
+	stride, stride3 := loop.stride, loop.stride3
 	beyond, rowMask, write := K(), K(), K()
 	KXORW(beyond, beyond, beyond)
 	indexes := [2]VecVirtual{}
@@ -277,13 +269,7 @@ func (r *rower) generate512(validity bool) {
 	ADDQ(U8(rowsColumns*r.to), first)
 	SUBQ(U8(rowsColumns), columns)
 	JG(LabelRef("columns"))
-	ADDQ(U32(1<<chunkShift), rowAt)
-	done := GP64()
-	MOVQ(stride, done)
-	SHLQ(U8(chunkShift), done)
-	ADDQ(done, dstAt)
-	SUBQ(U32(1<<chunkShift), rowsLeft)
-	JG(LabelRef("chunk"))
+	loop.next(chunkShift)
 
 	result := GP64()
 	XORQ(result, result)

@@ -62,16 +62,10 @@ func (r *rower) generate256(validity, alike bool) {
 	Pragma("noescape")
 	Doc(name + " makes rows of columns; see the generator.")
 	const step = 8
-	dstAt, rowAt, rowsLeft, chunk, columnsLeft := AllocLocal(8), AllocLocal(8), AllocLocal(8), AllocLocal(8), AllocLocal(8)
-	tmp := GP64()
-	Load(Param("dst"), tmp)
-	MOVQ(tmp, dstAt)
-	Load(Param("rows"), tmp)
-	MOVQ(tmp, rowsLeft)
-	MOVQ(U64(0), tmp)
-	MOVQ(tmp, rowAt)
-	stride, stride3 := Load(Param("stride"), GP64()), GP64()
-	LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, stride3)
+	loop := startChunks()
+	dstAt, rowAt, rowsLeft, chunk := loop.dstAt, loop.rowAt, loop.rowsLeft, loop.rows
+	tmp, stride, stride3 := loop.tmp, loop.stride, loop.stride3
+	columnsLeft := AllocLocal(8)
 	cols, row, bitsAt, table := GP64(), GP64(), GP64(), GP64()
 	k := &cast{}
 	state := AllocLocal(8)
@@ -228,13 +222,7 @@ func (r *rower) generate256(validity, alike bool) {
 	JMP(LabelRef("columns"))
 
 	Label("done")
-	ADDQ(U32(1<<chunkShift), rowAt)
-	done := GP64()
-	MOVQ(stride, done)
-	SHLQ(U8(chunkShift), done)
-	ADDQ(done, dstAt)
-	SUBQ(U32(1<<chunkShift), rowsLeft)
-	JG(LabelRef("chunk"))
+	loop.next(chunkShift)
 
 	result := GP64()
 	XORQ(result, result)

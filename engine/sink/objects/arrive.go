@@ -86,14 +86,20 @@ func (s *staging) Record(part ledger.PartRecord) error {
 
 // recorded waits until the last part is in the journal.
 func (s *staging) recorded() error {
+	return s.outcome(&s.mu.last)
+}
+
+// outcome waits for the one outcome that comes on a channel and leaves it there for others;
+// there is none to wait for where the channel is nil.
+func (s *staging) outcome(of *chan error) error {
 	s.mu.Lock()
-	last := s.mu.last
+	c := *of
 	s.mu.Unlock()
-	if last == nil {
+	if c == nil {
 		return nil
 	}
-	err := <-last
-	last <- err
+	err := <-c
+	c <- err
 	return err
 }
 

@@ -285,15 +285,7 @@ func (s *staging) Begin(frozen json.RawMessage) error {
 
 // saidStart waits until it is said what the run is.
 func (s *staging) saidStart() error {
-	s.mu.Lock()
-	said := s.mu.said
-	s.mu.Unlock()
-	if said == nil {
-		return nil
-	}
-	err := <-said
-	said <- err
-	return err
+	return s.outcome(&s.mu.said)
 }
 
 // openPartsLocked are the parts that are being worked on.
