@@ -236,6 +236,31 @@ func TestCrewWaits(t *testing.T) {
 	}
 }
 
+// A worker that is held up while it cuts the first rows does not let the others read on:
+// they would read all of the span, however little may wait.
+func TestCrewWaitsForCut(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "span.arrow")
+	writeIDs(t, path, 0, 1<<12)
+	l := newLine(t, []string{path}, 2, nil)
+	source := &tableSource{chunk: 64, first: map[dataset.SpanRef]int64{}}
+	l.plan.Parts, l.source = l.plan.Dataset.Parts(1<<40), source
+	c := newCrew(l.pipeline)
+	defer c.release()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	read, ok := c.next(t.Context(), &hand{})
+	if !ok || read.span == nil {
+		t.Fatalf("next() = %+v, %v; want a span to read", read, ok)
+	}
+	read.span.busy, c.mu.held = false, c.most
+	for _, cutting := range []bool{true, false} {
+		read.lane.cutting = cutting
+		if task, ok := c.next(t.Context(), &hand{}); ok == cutting {
+			t.Errorf("next() while cutting is %v: %+v, %v", cutting, task, ok)
+		}
+	}
+}
+
 // gated is a scorer whose first batch of the input waits.
 type gated struct {
 	doubler

@@ -199,8 +199,9 @@ func (c *crew) mayRead(l *lane, s *openSpan) bool {
 	return c.mu.held < c.most || s == l.open[0] && c.starved(l)
 }
 
-// starved says that there is nothing to write until the lane is read on.
-func (c *crew) starved(l *lane) bool { return l == c.first() && len(l.slots) == 0 }
+// starved says that there is nothing to write until the lane is read on. What is being cut
+// may be: whoever cuts wakes the others when it is known.
+func (c *crew) starved(l *lane) bool { return l == c.first() && len(l.slots) == 0 && !l.cutting }
 
 // readable is the first span of a lane that can be read on, and whose rows find
 // room; nil when there is none.
