@@ -45,16 +45,15 @@ def main() -> int:
         return peer(Path(args.peer))
     work = args.work.resolve()
     make(work)
-    tests = {".csv": "csvfile", ".jsonl": "jsonlfile"}
-    for suffix, package in tests.items():
-        subprocess.run(["go", "test", "-c", "-o", str(work / f"{package}.test"), f"./io/{package}"], check=True)
+    test = work / "lines.test"
+    subprocess.run(["go", "test", "-c", "-o", str(test), "./io/lines"], check=True)
     best: dict[tuple[str, str], float] = {}
     for _ in range(args.rounds):
         for name in FILES:
             path = work / name
             for reader in ("millrace", "pyarrow"):
                 if reader == "millrace":
-                    seconds = millrace(work / f"{tests[path.suffix]}.test", path)
+                    seconds = millrace(test, path)
                 else:
                     seconds = float(pinned([sys.executable, str(HERE / "run.py"), "--peer", str(path)]))
                 best[name, reader] = min(seconds, best.get((name, reader), seconds))

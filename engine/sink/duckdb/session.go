@@ -4,10 +4,8 @@ package duckdb
 
 import (
 	"context"
-	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"os"
 	"strings"
@@ -27,6 +25,7 @@ import (
 
 // session is a connection to a file.
 type session struct {
+	embedded.Statements
 	connector *duckdb.Connector
 	conn      *duckdb.Conn
 	arrow     *duckdb.Arrow
@@ -87,6 +86,7 @@ func connect(ctx context.Context, name string) (_ *session, err error) {
 		return nil, err
 	}
 	s.conn = conn.(*duckdb.Conn)
+	s.Statements = embedded.Statements{Conn: s.conn, Fault: fault}
 	place, err := s.Query(ctx, "SELECT path FROM duckdb_databases() WHERE database_name = current_database()")
 	if err == nil && (len(place) != 1 || place[0][0] == nil) {
 		err = errors.New("DuckDB opened it in memory, where nothing would last; give the file another ending, such as .duckdb")
@@ -110,46 +110,6 @@ func fault(err error) error {
 		return fmt.Errorf("%w: the file is there and is no DuckDB database: %w", ledger.ErrOutput, err)
 	}
 	return fmt.Errorf("%w: %w", ledger.ErrOutput, err)
-}
-
-func named(args []any) []driver.NamedValue {
-	values := make([]driver.NamedValue, len(args))
-	for i, a := range args {
-		values[i] = driver.NamedValue{Ordinal: i + 1, Value: a}
-	}
-	return values
-}
-
-// Exec implements embedded.Session.
-func (s *session) Exec(ctx context.Context, sql string, args ...any) (int64, error) {
-	result, err := s.conn.ExecContext(ctx, sql, named(args))
-	if err != nil {
-		return 0, fault(err)
-	}
-	return result.RowsAffected()
-}
-
-// Query implements embedded.Session.
-func (s *session) Query(ctx context.Context, sql string, args ...any) (all [][]any, err error) {
-	rows, err := s.conn.QueryContext(ctx, sql, named(args))
-	if err != nil {
-		return nil, fault(err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	row := make([]driver.Value, len(rows.Columns()))
-	for {
-		switch err := rows.Next(row); {
-		case errors.Is(err, io.EOF):
-			return all, nil
-		case err != nil:
-			return nil, fault(err)
-		}
-		kept := make([]any, len(row))
-		for i, v := range row {
-			kept[i] = v
-		}
-		all = append(all, kept)
-	}
 }
 
 // Close implements embedded.Session.

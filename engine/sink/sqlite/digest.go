@@ -10,6 +10,7 @@ import (
 
 	sqlite3 "github.com/mattn/go-sqlite3"
 
+	"github.com/millrace/millrace/engine/sink/embedded"
 	"github.com/millrace/millrace/engine/sink/table"
 )
 
@@ -39,7 +40,7 @@ func appendValue(b []byte, v any) []byte {
 
 // Digest implements embedded.Session.
 func (s *session) Digest(ctx context.Context, sql string, args ...any) (d table.Digest, err error) {
-	rows, err := s.conn.QueryContext(ctx, sql, named(args))
+	rows, err := s.conn.QueryContext(ctx, sql, embedded.Named(args))
 	if err != nil {
 		return 0, fault(err)
 	}

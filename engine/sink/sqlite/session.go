@@ -2,10 +2,8 @@ package sqlite
 
 import (
 	"context"
-	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"strconv"
 	"strings"
@@ -22,6 +20,7 @@ const busyMillis = 30_000
 
 // session is a connection to a file.
 type session struct {
+	embedded.Statements
 	conn *sqlite3.SQLiteConn
 }
 
@@ -32,7 +31,8 @@ func connect(path, mode string) (*session, error) {
 	if err != nil {
 		return nil, fault(err)
 	}
-	return &session{conn: conn.(*sqlite3.SQLiteConn)}, nil
+	lite := conn.(*sqlite3.SQLiteConn)
+	return &session{embedded.Statements{Conn: lite, Fault: fault}, lite}, nil
 }
 
 // open opens a file to write to it.
@@ -83,46 +83,6 @@ func fault(err error) error {
 		return fmt.Errorf("%w: the file and its folder have to be writable: %w", ledger.ErrOutput, err)
 	}
 	return fmt.Errorf("%w: %w", ledger.ErrOutput, err)
-}
-
-func named(args []any) []driver.NamedValue {
-	values := make([]driver.NamedValue, len(args))
-	for i, a := range args {
-		values[i] = driver.NamedValue{Ordinal: i + 1, Value: a}
-	}
-	return values
-}
-
-// Exec implements embedded.Session.
-func (s *session) Exec(ctx context.Context, sql string, args ...any) (int64, error) {
-	result, err := s.conn.ExecContext(ctx, sql, named(args))
-	if err != nil {
-		return 0, fault(err)
-	}
-	return result.RowsAffected()
-}
-
-// Query implements embedded.Session.
-func (s *session) Query(ctx context.Context, sql string, args ...any) (all [][]any, err error) {
-	rows, err := s.conn.QueryContext(ctx, sql, named(args))
-	if err != nil {
-		return nil, fault(err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	row := make([]driver.Value, len(rows.Columns()))
-	for {
-		switch err := rows.Next(row); {
-		case errors.Is(err, io.EOF):
-			return all, nil
-		case err != nil:
-			return nil, fault(err)
-		}
-		kept := make([]any, len(row))
-		for i, v := range row {
-			kept[i] = v
-		}
-		all = append(all, kept)
-	}
 }
 
 // Close implements embedded.Session.
