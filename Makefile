@@ -115,7 +115,7 @@ bench-postgres: runtime build data ## Compare runs into a table of PostgreSQL wi
 
 .PHONY: test-race
 test-race: runtime ## Run every test under the race detector
-	go test -race -ldflags=-w -short -p 3 ./... # the commands of cmd wait more than they work
+	go test -race -vet=off -ldflags=-w -short -p 3 ./... # the commands of cmd wait more than they work; make test vets
 
 SOAK_RUNS ?= 200
 
@@ -138,7 +138,7 @@ corpora: ## Read every file of the foreign corpora and print the outcome by corp
 
 .PHONY: bench-once
 bench-once: runtime ## Run every Go benchmark once, so that none rots
-	go test -ldflags=-w -run '^$$' -bench . -benchtime 1x ./...
+	go test -vet=off -ldflags=-w -run '^$$' -bench . -benchtime 1x $$(git grep -l '^func Benchmark' -- '*_test.go' | sed 's|^|./|; s|/[^/]*$$||' | sort -u)
 
 .PHONY: fuzz
 fuzz: runtime ## Run every fuzz target for FUZZTIME (60s) each

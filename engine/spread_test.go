@@ -220,10 +220,7 @@ func TestSpreadOfManyFoldersOpensFewFiles(t *testing.T) {
 	}
 	s := col.newSpread(0, files, arrow.NewSchema(spreadFields, nil))
 	s.most = 200_000
-	folders := 5000
-	if testing.Short() {
-		folders = 1000
-	}
+	const folders = 1000
 	random := rand.New(rand.NewPCG(5, 6))
 	for range 2 { // each folder has a row of two records
 		for first := 0; first < folders; first += 1000 {
@@ -247,7 +244,7 @@ func TestSpreadOfManyFoldersOpensFewFiles(t *testing.T) {
 			}
 		}
 	}()
-	outputs, err := s.commit(int64(2 * folders))
+	outputs, err := s.commit(2 * folders)
 	close(stop)
 	most := <-peak
 	if err != nil {
