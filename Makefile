@@ -11,6 +11,8 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 PYTHON  ?= python3
 # Google's storage library takes gRPC's xDS in, 139 packages and 13 MB, for a way to its servers that is not used here.
 export GOFLAGS := $(GOFLAGS) -tags=disable_grpc_modules
+# Without Go's -g: nobody reads what debuggers would, and SQLite compiles in three quarters of the time.
+export CGO_CFLAGS := -O2
 FUZZTIME ?= 60s
 BENCH_OUT ?= .bench
 
@@ -116,6 +118,7 @@ bench-postgres: runtime build data ## Compare runs into a table of PostgreSQL wi
 	@bench/postgres/run.sh
 
 .PHONY: test-race
+test-race: export CGO_CFLAGS := -O1 # the detector does not look into C
 test-race: runtime ## Run every test under the race detector
 	go test -race -vet=off -ldflags=-w -short -p 3 ./... # the commands of cmd wait more than they work; make test vets
 
