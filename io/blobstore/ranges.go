@@ -173,6 +173,7 @@ func (o *object) Begin() {
 		run = append(run, b)
 	}
 	if len(run) > 0 {
+		o.watch() // so that it is known how to sum up what comes when it does
 		o.launch(run)
 	}
 }
