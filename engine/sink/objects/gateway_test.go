@@ -36,6 +36,7 @@ type gateway struct {
 	count  int
 	faulty func(request int, r *http.Request) fault
 	slow   sync.WaitGroup // of requests that are slow
+	hold   chan struct{}  // closed when requests that are held may go on
 }
 
 // fault is what becomes of a request.
@@ -47,6 +48,7 @@ const (
 	unsaid       // the server does it, and its answer is lost
 	busy         // 503
 	slow         // the server does it a little later, also if nobody waits for the answer any more
+	held         // the server hears of it when hold is closed
 )
 
 // eachStore runs a test with a folder for a store, as drivers without uploads in pieces are,
@@ -129,6 +131,9 @@ func (g *gateway) startProxy(t *testing.T, address string) {
 		}
 		g.mu.Unlock()
 		switch what {
+		case held:
+			<-g.hold
+			forward.ServeHTTP(w, r)
 		case reset:
 			panic(http.ErrAbortHandler)
 		case busy:

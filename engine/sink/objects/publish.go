@@ -140,10 +140,20 @@ func (s *staging) stillOurs(ctx context.Context) error {
 	return nil
 }
 
-// give gives the files their names, and lists what is staged meanwhile.
+// give gives the files their names, and lists what is staged meanwhile. While the last two get
+// theirs, the last beat may come to its end: a late one would stay.
 func (s *staging) give(ctx context.Context, c *commit) (staged []object, err error) {
 	gives, giving := errgroup.WithContext(ctx)
-	gives.Go(func() error { return s.store.give(giving, c) })
+	gives.Go(func() error {
+		if err := s.store.giveFiles(giving, c); err != nil {
+			return err
+		}
+		gives.Go(func() error {
+			s.mu.stop()
+			return nil
+		})
+		return s.store.giveLast(giving, c)
+	})
 	gives.Go(func() (err error) {
 		staged, err = s.store.all(giving, s.place.staging(c.Run))
 		return err
@@ -156,7 +166,6 @@ func (s *staging) give(ctx context.Context, c *commit) (staged []object, err err
 // leaves it to a run that knows by the manifest that it is nothing to go on with. What it
 // continued has none, and goes before.
 func (s *staging) tidy(ctx context.Context, c *commit, staged []object) {
-	s.mu.stop() // a beat that comes late would stay
 	if s.store.drop(ctx, s.place, c.Starts[:len(c.Starts)-1]) != nil {
 		return
 	}
