@@ -142,8 +142,9 @@ func (o *object) fetch(ctx context.Context, off int64, p []byte) error {
 	}
 	err := o.store.attempt(ctx, func(ctx context.Context, made *progress) error {
 		n, err := o.request(ctx, off+int64(got), p[got:])
-		got += n
-		made.did = int64(n)
+		if got += n; n >= leastBytes {
+			made.did = int64(n)
+		}
 		return err
 	})
 	return changed(o.at, err)

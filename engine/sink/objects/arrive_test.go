@@ -121,3 +121,32 @@ func TestTheStepWaitsForNoQuestion(t *testing.T) {
 		t.Errorf("Discard() = %v", err)
 	}
 }
+
+// TestALateBeatIsWaitedFor has the store take longer for a beat than others wait for one, while
+// the run publishes: the beat does not come when all else that was staged has gone.
+func TestALateBeatIsWaitedFor(t *testing.T) {
+	g := startGateway(t)
+	w := work{output: "s3://bucket/late/out", job: "j", parts: 1}
+	s := w.begun(t, g)
+	outputs, err := w.writePart(s, 0)
+	if err == nil {
+		err = s.Record(ledger.PartRecord{Part: 0, Outputs: outputs, Rows: rowsOf(0)})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	came, release := g.holding(t, func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, beatName) })
+	<-came
+	published := make(chan error, 1)
+	go func() { published <- s.Publish(w.manifest()) }()
+	time.Sleep(2 * s.lease)
+	release()
+	if err := <-published; err != nil {
+		t.Errorf("Publish() = %v", err)
+	}
+	if err := s.Discard(); err != nil {
+		t.Errorf("Discard() = %v", err)
+	}
+	g.slow.Wait()
+	g.published(t, "late", s.place, w.want(0))
+}

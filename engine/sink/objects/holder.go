@@ -122,16 +122,16 @@ func (s *staging) beating(ctx context.Context, stop <-chan struct{}) {
 		case <-ticker.C:
 		case <-s.entered:
 		}
-		tick, cancel := context.WithTimeout(ctx, s.lease/2)
-		_ = s.beatOnce(tick) // the next one may do; who doubts asks the log
-		s.askUntil(tick, stop)
-		cancel()
+		writing, written := context.WithTimeout(ctx, max(s.lease/2, lingers)) // one that is broken off may come when it has gone
+		_ = s.beatOnce(writing)                                               // the next one may do; who doubts asks the log
+		written()
+		s.askUntil(ctx, stop)
 	}
 }
 
 // askUntil asks, unless nobody wants to know any more.
 func (s *staging) askUntil(ctx context.Context, stop <-chan struct{}) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithTimeout(ctx, s.lease/2)
 	defer cancel()
 	asked := make(chan struct{})
 	go func() {
