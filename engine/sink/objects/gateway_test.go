@@ -49,6 +49,7 @@ const (
 	busy         // 503
 	slow         // the server does it a little later, also if nobody waits for the answer any more
 	held         // the server hears of it when hold is closed
+	denied       // 403
 )
 
 // eachStore runs a test with a folder for a store, as drivers without uploads in pieces are,
@@ -131,6 +132,11 @@ func (g *gateway) startProxy(t *testing.T, address string) {
 		}
 		g.mu.Unlock()
 		switch what {
+		case denied:
+			_, _ = io.Copy(io.Discard, r.Body)
+			w.Header().Set("Content-Type", "application/xml")
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = io.WriteString(w, `<?xml version="1.0"?><Error><Code>AccessDenied</Code><Message>Access Denied.</Message></Error>`)
 		case held:
 			g.late(forward, w, r, func() { <-g.hold })
 		case reset:

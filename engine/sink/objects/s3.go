@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
@@ -19,11 +22,15 @@ type s3Bucket struct {
 	copied int64 // bytes of a range of copyLarge
 }
 
-// abortUploads aborts all, a page at a time.
+// abortUploads aborts all, a page at a time. Where they may not be listed, or the server cannot,
+// those that a killed run left stay: a rule of the bucket can remove them, and no run fails for it.
 func (b *s3Bucket) abortUploads(ctx context.Context, prefix, but string) error {
 	in := &s3.ListMultipartUploadsInput{Bucket: &b.name, Prefix: &prefix}
 	for {
 		page, err := b.client.ListMultipartUploads(ctx, in)
+		if unlistable(err) {
+			return nil
+		}
 		if err != nil {
 			return fmt.Errorf("list unfinished uploads: %w", err)
 		}
@@ -38,6 +45,11 @@ func (b *s3Bucket) abortUploads(ctx context.Context, prefix, but string) error {
 		}
 		in.KeyMarker, in.UploadIdMarker = page.NextKeyMarker, page.NextUploadIdMarker
 	}
+}
+
+func unlistable(err error) bool {
+	answer, ok := errors.AsType[*awshttp.ResponseError](err)
+	return ok && slices.Contains([]int{http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusNotImplemented}, answer.HTTPStatusCode())
 }
 
 func (b *s3Bucket) abort(ctx context.Context, key, id string) error {

@@ -68,6 +68,7 @@ type staging struct {
 		handedAll  func() // closes allHanded
 		closed     bool   // no more parts
 		ended      bool
+		untidy     error // what was not removed of a published run, for Discard to say
 	}
 }
 
