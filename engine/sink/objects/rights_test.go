@@ -2,6 +2,7 @@ package objects
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -49,5 +50,35 @@ func TestRights(t *testing.T) {
 			t.Errorf("with the right %s: %v", c.lacks, err)
 		}
 		g.published(t, "with the right "+c.lacks, p, w.want(0))
+	}
+}
+
+// TestNamesThatAreEscaped publishes below names of which servers read the source of a copy in
+// two ways, unless each of their characters is escaped.
+func TestNamesThatAreEscaped(t *testing.T) {
+	g := startGateway(t)
+	var ambiguous string
+	copies := 0
+	g.fail(func(_ int, r *http.Request) fault {
+		if from := r.Header.Get("X-Amz-Copy-Source"); from != "" {
+			asPath, err := url.PathUnescape(from)
+			if asQuery, other := url.QueryUnescape(from); err != nil || other != nil || asPath != asQuery {
+				ambiguous = from
+			}
+			copies++
+		}
+		return fine
+	})
+	for _, w := range []work{
+		{output: "s3://bucket/a b+c%20d/größe=1&2/out", job: "j", parts: 2},
+		{output: "s3://bucket/a b+c%20d/one two.parquet", job: "j", parts: 2, single: true},
+	} {
+		if _, _, err := w.run(t.Context(), g.destination(2)); err != nil {
+			t.Errorf("%s: %v", w.output, err)
+		}
+		g.published(t, w.output, g.place(t, w.output, w.single), w.want(0))
+	}
+	if ambiguous != "" || copies == 0 {
+		t.Errorf("of %d copies one is of %q, which is two names", copies, ambiguous)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"gocloud.dev/blob"
 )
 
 // s3Bucket is what S3 has beyond what all stores have.
@@ -63,6 +64,22 @@ func (b *s3Bucket) abort(ctx context.Context, key, id string) error {
 	return nil
 }
 
+// source names an object that is copied. A space is not written as a plus sign, as the driver
+// does: AWS takes that for a space, and servers that read it as the path of a URL for a plus.
+func (b *s3Bucket) source(key string) string {
+	return strings.ReplaceAll(url.QueryEscape(b.name+"/"+key), "+", "%20")
+}
+
+func (b *s3Bucket) copyOptions(from string) *blob.CopyOptions {
+	return &blob.CopyOptions{BeforeCopy: func(as func(any) bool) error {
+		var in *s3.CopyObjectInput
+		if as(&in) {
+			in.CopySource = aws.String(b.source(from))
+		}
+		return nil
+	}}
+}
+
 // copyLarge copies in ranges, since one request copies 5 GiB at most:
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/CopyingObjectsMPUapi.html
 func (b *s3Bucket) copyLarge(ctx context.Context, from, to string, size int64) error {
@@ -80,7 +97,7 @@ func (b *s3Bucket) copyLarge(ctx context.Context, from, to string, size int64) e
 }
 
 func (b *s3Bucket) copyRanges(ctx context.Context, from, to, id string, size int64) error {
-	source := url.QueryEscape(b.name + "/" + from)
+	source := b.source(from)
 	parts := make([]types.CompletedPart, (size+b.copied-1)/b.copied)
 	numbers := make([]int, len(parts))
 	for i := range numbers {
