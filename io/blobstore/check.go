@@ -92,6 +92,9 @@ func (o *object) watch() {
 			o.verifier.digest, o.verifier.over = digest, digest == nil
 			o.verifier.mu.Unlock()
 			close(o.watched)
+			if digest != nil {
+				o.catchUp()
+			}
 		})
 	})
 }
@@ -147,36 +150,39 @@ func (o *object) sumUpAgain(ctx context.Context) error {
 	return nil
 }
 
-// sumUp feeds the digest with all blocks that it waits for.
+// sumUp feeds the digest with all blocks that it waits for. Those that are not held any more
+// are fetched in as many requests at a time as there is room for.
 func (o *object) sumUp(ctx context.Context) error {
+	o.catchUp()
 	v := o.verifier
+	v.mu.Lock()
+	next := v.next
+	v.mu.Unlock()
+	if next*blockBytes >= o.found.size {
+		return nil
+	}
+	ctx, stop := context.WithCancel(ctx)
+	var ahead sync.WaitGroup
+	defer ahead.Wait()
+	defer stop()
+	ahead.Go(func() { _ = o.Ahead(ctx, []format.Range{o.from(next)}) }) // readBlock has its error
 	data := make([]byte, blockBytes)
-	for first := true; ; first = false {
-		v.mu.Lock()
-		next := v.next
-		v.mu.Unlock()
-		off := next * blockBytes
-		if off >= o.found.size {
-			return nil
-		}
-		end := (next/requestBlocks + 1) * requestBlocks // of the request that it would come by
-		if first || next%requestBlocks == 0 {
-			o.fetchs.Go(func() { _ = o.Ahead(o.life, []format.Range{o.some(end)}) }) // ReadAt has its error
-		}
+	for ; next*blockBytes < o.found.size; next++ {
+		end := (next/requestBlocks + 1) * requestBlocks * blockBytes // of the request that it would come by
 		piece := data[:o.sizeOf(next)]
-		if _, err := o.readBlock(ctx, piece, off, min(end*blockBytes, o.found.size)); err != nil {
+		if _, err := o.readBlock(ctx, piece, next*blockBytes, min(end, o.found.size)); err != nil {
 			return err
 		}
 		v.mu.Lock()
 		v.addLocked(next, piece) // unless it was as it came
 		v.mu.Unlock()
 	}
+	return nil
 }
 
-// some are the blocks of one request, from a block on; none at the end.
-func (o *object) some(first int64) format.Range {
-	off := min(first*blockBytes, o.found.size)
-	return format.Range{Offset: off, Length: min(requestBlocks*blockBytes, o.found.size-off)}
+// from are the bytes of an object's blocks from one on.
+func (o *object) from(first int64) format.Range {
+	return format.Range{Offset: first * blockBytes, Length: o.found.size - first*blockBytes}
 }
 
 // corrupted words that bytes came as no store has them.

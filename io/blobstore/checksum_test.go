@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -140,5 +141,47 @@ func TestRequestsOfSeveralBlocks(t *testing.T) {
 	}
 	if n := proxy.Requests(); n > 30 {
 		t.Errorf("%d requests for 77 blocks, of which 32 may be held; want at most 30", n)
+	}
+}
+
+// What is read of an object is summed up as it comes, however its checksum is made; and what is
+// fetched only for that comes by several requests at a time.
+func TestSummedUpAsItComes(t *testing.T) {
+	g := blobtest.Start(t)
+	proxy := blobtest.NewProxy(t, g.URL)
+	data := make([]byte, 24<<20+12345)
+	_, _ = rand.NewChaCha8([32]byte{8}).Read(data)
+	uploadWith(t, g, "parts", data, types.ChecksumAlgorithmCrc32c, 5<<20)
+	for _, read := range []bool{true, false} {
+		proxy.Set(20*time.Millisecond, nil)
+		store := blobstore.New(blobstore.Options{Endpoint: proxy.URL, BufferBytes: 16 << 20})
+		opened, err := store.Open(t.Context(), "s3://bucket/parts")
+		if err != nil {
+			t.Fatal(err)
+		}
+		object := opened.(dataset.Ranged)
+		if read {
+			ahead := make(chan error, 1)
+			go func() { ahead <- object.Ahead(t.Context(), []format.Range{{Length: int64(len(data))}}) }()
+			got := make([]byte, len(data))
+			for off := 0; off < len(data); off += 1 << 20 {
+				_, err = object.ReadAt(t.Context(), got[off:min(off+1<<20, len(data))], int64(off))
+			}
+			if err = errors.Join(err, <-ahead); err != nil || !bytes.Equal(got, data) {
+				t.Errorf("what is read is not what the object has, or %v", err)
+			}
+		}
+		if err := opened.(dataset.Verified).Verify(t.Context()); err != nil {
+			t.Errorf("Verify() = %v", err)
+		}
+		if extra := proxy.Bytes() - int64(len(data)); extra > 1<<20 {
+			t.Errorf("%d bytes came more than the %d of the object", extra, len(data))
+		}
+		if n := proxy.AtOnce(); n < 4 {
+			t.Errorf("at most %d requests were under way at a time; want 4, as there is room for", n)
+		}
+		if err := errors.Join(opened.Close(), store.Close()); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"hash/crc32"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -98,7 +99,7 @@ func (o *object) digestOf(ctx context.Context) *digest {
 	if o.at.Scheme != S3 || len(want) != md5.Size || parts == 0 {
 		return nil
 	}
-	return o.inParts(ctx, &digest{want: want, sum: md5.New()}, parts)
+	return o.inParts(&digest{want: want, sum: md5.New()}, parts)
 }
 
 // byChecksum asks S3 for a checksum that processors have instructions for. A server that
@@ -108,9 +109,12 @@ func (o *object) byChecksum(ctx context.Context) *digest {
 	if o.at.Scheme != S3 || !o.bucket.As(&client) {
 		return nil
 	}
-	out, err := client.HeadObject(ctx, &s3.HeadObjectInput{
-		Bucket: &o.at.Bucket, Key: &o.at.Key, IfMatch: aws.String(`"` + o.found.version + `"`), ChecksumMode: types.ChecksumModeEnabled,
-	})
+	if _, parts := ofParts(o.found.version, hex.DecodeString); parts > 0 { // and so has the checksum, as a rule
+		var asking sync.WaitGroup
+		defer asking.Wait()
+		asking.Go(func() { o.firstPart() })
+	}
+	out, err := o.askHead(ctx, client, &s3.HeadObjectInput{IfMatch: aws.String(`"` + o.found.version + `"`), ChecksumMode: types.ChecksumModeEnabled})
 	if err != nil {
 		return nil
 	}
@@ -133,7 +137,7 @@ func (o *object) byChecksum(ctx context.Context) *digest {
 		if parts == 0 {
 			return d
 		}
-		return o.inParts(ctx, d, parts)
+		return o.inParts(d, parts)
 	}
 	return nil
 }
@@ -155,9 +159,19 @@ func ofParts(text string, decode func(string) ([]byte, error)) (sum []byte, part
 	return sum, parts
 }
 
+// askHead asks for an object's headers, as often as for its bytes.
+func (o *object) askHead(ctx context.Context, client *s3.Client, in *s3.HeadObjectInput) (out *s3.HeadObjectOutput, err error) {
+	in.Bucket, in.Key = &o.at.Bucket, &o.at.Key
+	err = o.store.attempt(ctx, func(ctx context.Context, _ *progress) (err error) {
+		out, err = client.HeadObject(ctx, in)
+		return err
+	})
+	return out, err
+}
+
 // inParts makes a digest one of the sums of parts; nil where their size is not known.
-func (o *object) inParts(ctx context.Context, d *digest, parts int64) *digest {
-	d.part = o.partBytes(ctx, parts)
+func (o *object) inParts(d *digest, parts int64) *digest {
+	d.part = o.partBytes(parts)
 	if d.part <= 0 || (o.found.size+d.part-1)/d.part != parts {
 		return nil
 	}
@@ -165,15 +179,11 @@ func (o *object) inParts(ctx context.Context, d *digest, parts int64) *digest {
 	return d
 }
 
-// partBytes asks for the size of the first of an object's parts. Where the server does not
-// say, most programs upload in parts of whole MiB: the only such size that fits is taken.
-func (o *object) partBytes(ctx context.Context, parts int64) int64 {
-	var client *s3.Client
-	if o.bucket.As(&client) {
-		out, err := client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: aws.String(o.at.Bucket), Key: aws.String(o.at.Key), PartNumber: aws.Int32(1)})
-		if err == nil && int64(aws.ToInt32(out.PartsCount)) == parts {
-			return aws.ToInt64(out.ContentLength)
-		}
+// partBytes is the size of the first of an object's parts. Where the server does not say, most
+// programs upload in parts of whole MiB: the only such size that fits is taken.
+func (o *object) partBytes(parts int64) int64 {
+	if bytes, count := o.firstPart(); count == parts {
+		return bytes
 	}
 	if parts == 1 {
 		return o.found.size
@@ -184,4 +194,18 @@ func (o *object) partBytes(ctx context.Context, parts int64) int64 {
 		return first
 	}
 	return 0
+}
+
+// askFirstPart asks for the size of an object's first part, and how many there are; 0 where the
+// server does not say.
+func (o *object) askFirstPart() (bytes, parts int64) {
+	var client *s3.Client
+	if !o.bucket.As(&client) {
+		return 0, 0
+	}
+	out, err := o.askHead(o.life, client, &s3.HeadObjectInput{PartNumber: aws.Int32(1)})
+	if err != nil {
+		return 0, 0
+	}
+	return aws.ToInt64(out.ContentLength), int64(aws.ToInt32(out.PartsCount))
 }

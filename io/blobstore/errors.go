@@ -62,9 +62,9 @@ func wording(err error) string {
 	case noCredentials(err):
 		return "no credentials were found where the store's own tools look (s3: AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY, ~/.aws, the container's or machine's role; gs: GOOGLE_APPLICATION_CREDENTIALS, gcloud's, the metadata server; az: AZURE_STORAGE_KEY and so on); see docs/stores.md"
 	case errors.As(err, &signed):
-		return wording(signed.cause) + ", and the request was signed with those of " + oneLine(signed.source)
+		return refusedTo(err) + wording(signed.cause) + ", and the request was signed with those of " + oneLine(signed.source)
 	case errors.As(err, &api):
-		return answer(status, api.ErrorCode(), api.ErrorMessage())
+		return refusedTo(err) + answer(status, api.ErrorCode(), api.ErrorMessage())
 	case errors.As(err, &google):
 		return answer(status, "", google.Message)
 	case errors.As(err, &azure):
@@ -73,6 +73,15 @@ func wording(err error) string {
 		return answer(status, "", "")
 	}
 	return oneLine(innermost(err))
+}
+
+// refusedTo begins to say which right it is that a request lacks: AWS names them like that.
+func refusedTo(err error) string {
+	var op *smithy.OperationError
+	if statusOf(err) != http.StatusForbidden || !errors.As(err, &op) {
+		return ""
+	}
+	return op.Operation() + " was refused: "
 }
 
 // innermost is what is worth saying of an error that is no store's answer.

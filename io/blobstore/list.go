@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"path"
 	"slices"
 	"strings"
@@ -78,6 +79,9 @@ func (w *listing) list(ctx context.Context) error {
 	listed := make(chan error, 1) // the one outcome
 	go func() { listed <- rest.several(several) }()
 	exact, err := w.exact(ctx)
+	if statusOf(err) == http.StatusForbidden && !strings.ContainsAny(w.at.Key, wildcards) && w.unlisted(ctx) {
+		exact, err = true, nil
+	}
 	if err != nil || exact {
 		cancel()
 		<-listed //nolint:errcheck // how that ended is of no interest
@@ -136,6 +140,20 @@ func (w *listing) exact(ctx context.Context) (ok bool, err error) {
 	}
 	w.take(first[0])
 	return true, nil
+}
+
+// unlisted takes the object of the key itself where a bucket may be read and not listed.
+func (w *listing) unlisted(ctx context.Context) bool {
+	f, err := w.store.look(ctx, w.bucket, w.at)
+	if err != nil {
+		return false // that nothing may be listed says better what to do
+	}
+	uri := w.at.String()
+	w.Files = append(w.Files, uri)
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	w.store.mu.listed[uri] = f
+	return true
 }
 
 // page lists some objects; that there are no more is no error.

@@ -26,10 +26,11 @@ type object struct {
 	spool  spool
 	fetchs sync.WaitGroup
 
-	verifier *verifier // nil where TLS sees to it
-	watching sync.Once
-	watched  chan struct{} // closed when it is known how the object is summed up
-	filled   struct {
+	verifier  *verifier                   // nil where TLS sees to it
+	firstPart func() (bytes, parts int64) // askFirstPart, once
+	watching  sync.Once
+	watched   chan struct{} // closed when it is known how the object is summed up
+	filled    struct {
 		sync.Mutex
 
 		next int64 // block from which on none was fetched for the verifier
@@ -91,6 +92,7 @@ func (s *Store) object(l Location, b *blob.Bucket, f found) *object {
 		o.verifier = &verifier{prints: map[int64]uint64{}, digest: o.byETag()}
 	}
 	o.life, o.end = context.WithCancelCause(context.Background())
+	o.firstPart = sync.OnceValues(o.askFirstPart)
 	return o
 }
 
@@ -140,8 +142,9 @@ func (o *object) fetch(ctx context.Context, off int64, p []byte) error {
 	}
 	err := o.store.attempt(ctx, func(ctx context.Context, made *progress) error {
 		n, err := o.request(ctx, off+int64(got), p[got:])
-		got += n
-		made.did = int64(n)
+		if got += n; n >= leastBytes {
+			made.did = int64(n)
+		}
 		return err
 	})
 	return changed(o.at, err)

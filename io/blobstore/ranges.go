@@ -14,7 +14,10 @@ import (
 // fit into it.
 const tailBytes = 512 << 10
 
-var _ dataset.Beginner = (*object)(nil)
+var (
+	_ dataset.Beginner = (*object)(nil)
+	_ dataset.Streamed = (*object)(nil)
+)
 
 // ReadAt implements format.Source: it waits for blocks that are coming, and fetches others.
 func (o *object) ReadAt(ctx context.Context, p []byte, off int64) (n int, err error) {
@@ -37,6 +40,11 @@ func (o *object) ReadAt(ctx context.Context, p []byte, off int64) (n int, err er
 // readBlock reads what one block has of it. Where it has to be fetched, those after it up to
 // end are too.
 func (o *object) readBlock(ctx context.Context, p []byte, off, end int64) (int, error) {
+	return o.useBlock(ctx, p, off, end, o.store.blocks.read)
+}
+
+// useBlock is readBlock; used is told of the bytes.
+func (o *object) useBlock(ctx context.Context, p []byte, off, end int64, used func(b *block, bytes int64)) (int, error) {
 	index := off / blockBytes
 	b := o.urgent(index, end)
 	defer o.store.blocks.put(b)
@@ -49,9 +57,34 @@ func (o *object) readBlock(ctx context.Context, p []byte, off, end int64) (int, 
 		return 0, b.err
 	}
 	n := copy(p, b.data[off-index*blockBytes:])
-	o.store.blocks.read(b, int64(n))
+	used(b, int64(n))
 	return n, nil
 }
+
+// objectBytes are all bytes of an object.
+type objectBytes struct {
+	ctx    context.Context //nolint:containedctx // a reader has no other way to end
+	object *object
+	off    int64
+}
+
+// Bytes implements dataset.Streamed. What is held for who reads rows stays so.
+func (o *object) Bytes(ctx context.Context) io.ReadCloser { return &objectBytes{ctx: ctx, object: o} }
+
+// Read implements io.Reader.
+func (r *objectBytes) Read(p []byte) (int, error) {
+	size := r.object.found.size
+	if r.off >= size {
+		return 0, io.EOF
+	}
+	const request = requestBlocks * blockBytes
+	n, err := r.object.useBlock(r.ctx, p, r.off, min((r.off/request+1)*request, size), func(*block, int64) {})
+	r.off += int64(n)
+	return n, err
+}
+
+// Close implements io.Closer.
+func (*objectBytes) Close() error { return nil }
 
 // urgent gives a block that is read now. Where it is not even coming, it is fetched with
 // those after it up to end, and with the rest of the object where that is a short way: a
@@ -173,6 +206,7 @@ func (o *object) Begin() {
 		run = append(run, b)
 	}
 	if len(run) > 0 {
+		o.watch() // so that it is known how to sum up what comes when it does
 		o.launch(run)
 	}
 }

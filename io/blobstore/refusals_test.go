@@ -38,13 +38,13 @@ func TestRefusals(t *testing.T) {
 		says     []string
 		requests int // at most
 	}{
-		{"no right to list", nil, "", fault("403 AccessDenied"), []string{"AccessDenied", "AWS_ACCESS_KEY_ID", "docs/stores.md"}, 1},
+		{"no right to list", nil, "", fault("403 AccessDenied"), []string{"ListObjectsV2 was refused: AccessDenied", "AWS_ACCESS_KEY_ID", "docs/stores.md"}, 1},
 		{"no right to read", nil, "", func(_ int, r *http.Request) blobtest.Fault {
 			if r.URL.Query().Has("list-type") {
 				return blobtest.None
 			}
 			return "403 AccessDenied"
-		}, []string{"s3://bucket/r/one.parquet", "AccessDenied"}, 2},
+		}, []string{"s3://bucket/r/one.parquet", "GetObject was refused: AccessDenied"}, 2},
 		{"the credentials of a profile", map[string]string{"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_PROFILE": "other", "AWS_SHARED_CREDENTIALS_FILE": file}, "", nil, []string{file}, 1},
 		{"a wrong key", map[string]string{"AWS_SECRET_ACCESS_KEY": "topsecretofnobody"}, "", nil, []string{"SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY"}, 1},
 		{"a token that has expired", map[string]string{"AWS_SESSION_TOKEN": "topsecrettoken"}, "", fault("400 ExpiredToken"), []string{"ExpiredToken", "docs/stores.md"}, 1},
@@ -80,6 +80,30 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("it took %d requests; want at most %d", n, c.requests)
 			}
 		})
+	}
+}
+
+// A bucket may be read and not listed: who names an object has it, and who names a folder is told.
+func TestReadWithoutTheRightToList(t *testing.T) {
+	g := blobtest.Start(t)
+	g.Put(t, "r/one.parquet", numbers(t, 0, 100))
+	proxy := blobtest.NewProxy(t, g.URL)
+	proxy.Set(0, func(_ int, r *http.Request) blobtest.Fault {
+		if r.URL.Query().Has("list-type") {
+			return "403 AccessDenied"
+		}
+		return blobtest.None
+	})
+	for input, want := range map[string]int64{"s3://bucket/r/one.parquet": 100, "s3://bucket/r/": 0, "s3://bucket/r": 0, "s3://bucket/r/*": 0, "s3://bucket/r/none.parquet": 0} {
+		rows, err := rowsOf(t.Context(), []string{input}, storesOf(blobstore.Options{Endpoint: proxy.URL}), []string{"n"})
+		var got int64
+		for _, r := range rows {
+			got += r.NumRows()
+		}
+		if got != want || want == 0 && (err == nil || !strings.Contains(err.Error(), "ListObjectsV2 was refused")) || want > 0 && err != nil {
+			t.Errorf("rowsOf(%q) = %d rows, %v; want %d", input, got, err, want)
+		}
+		release(rows)
 	}
 }
 

@@ -27,6 +27,13 @@ type Beginner interface {
 	Begin()
 }
 
+// Streamed is a Ranged that gives all its bytes without a local file, and has those fetched once
+// that are read otherwise at the same time.
+type Streamed interface {
+	// Bytes are all from the first on, until ctx ends.
+	Bytes(ctx context.Context) io.ReadCloser
+}
+
 // Verified is an Object that can tell later whether its bytes came as the store has them.
 type Verified interface {
 	// Verify returns an error that wraps format.ErrDamaged where they did not, as far as

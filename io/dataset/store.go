@@ -191,6 +191,9 @@ func (d *Dataset) OpenBytes(ctx context.Context, file int) (io.ReadCloser, error
 	if src.object == nil {
 		return os.Open(src.path)
 	}
+	if object, ok := src.ranged().(Streamed); ok {
+		return object.Bytes(ctx), nil
+	}
 	path, done, err := src.object.Local(ctx)
 	if err != nil {
 		return nil, asInput(err)

@@ -63,31 +63,32 @@ func (s *staging) dropComing() {
 	}
 }
 
-// Record puts a part into the journal: an object that was not there. Of a run's last part
-// nobody waits for it but Publish, which does much else at the same time, and Suspend.
+// Record puts a part into the journal: an object that was not there. Once all of the run's parts
+// are on their way there, nobody waits for them but Publish, which does much else at the same
+// time, and Suspend.
 func (s *staging) Record(part ledger.PartRecord) error {
 	s.mu.Lock()
-	finished := 0
-	for number, p := range s.mu.parts {
-		if p.done && number != part.Part {
-			finished++
-		}
+	s.mu.handed[part.Part] = true
+	if len(s.mu.handed) == s.opts.Parts {
+		s.mu.handedAll()
 	}
-	if finished+1 < s.opts.Parts || s.opts.Parts == 0 {
-		s.mu.Unlock()
-		return s.record(part)
-	}
-	last := make(chan error, 1) // the one outcome
-	s.mu.last = last
 	s.mu.Unlock()
-	go func() { last <- s.record(part) }()
-	return nil
+	recorded := make(chan error, 1) // the one outcome
+	s.records.Go(func() error {
+		err := s.record(part)
+		recorded <- err
+		return err
+	})
+	select {
+	case err := <-recorded:
+		return err
+	case <-s.allHanded:
+		return nil
+	}
 }
 
-// recorded waits until the last part is in the journal.
-func (s *staging) recorded() error {
-	return s.outcome(&s.mu.last)
-}
+// recorded waits until all parts that were handed over are in the journal.
+func (s *staging) recorded() error { return s.records.Wait() }
 
 // outcome waits for the one outcome that comes on a channel and leaves it there for others;
 // there is none to wait for where the channel is nil.

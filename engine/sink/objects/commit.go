@@ -162,28 +162,39 @@ func (s *store) named(ctx context.Context, p *place, c *commit) (bool, error) {
 	return true, nil
 }
 
-// give gives the files their names. While that goes on, _SUCCESS is missing: it is the last, since
-// what waits for it may read the manifest at once. That has its name when all others have theirs.
+// give gives the files their names. While that goes on, _SUCCESS is missing.
 func (s *store) give(ctx context.Context, c *commit) error {
+	if err := s.giveFiles(ctx, c); err != nil {
+		return err
+	}
+	return s.giveLast(ctx, c)
+}
+
+// giveFiles gives all but the manifest their names.
+func (s *store) giveFiles(ctx context.Context, c *commit) error {
 	if c.Success != "" && !c.Fresh {
 		if err := s.remove(ctx, c.Success); err != nil {
 			return err
 		}
 	}
-	copyOne := func(ctx context.Context, one stagedCopy) error {
-		return s.copy(ctx, one.From, one.To, one.Size)
-	}
-	last := len(c.Own) - 1 // the manifest, by which readers know the files, and named a single one
 	files, giving := errgroup.WithContext(ctx)
-	files.Go(func() error { return each(giving, slices.Concat(c.Copies, c.Own[:last]), copyOne) })
+	last := len(c.Own) - 1
+	files.Go(func() error { return each(giving, slices.Concat(c.Copies, c.Own[:last]), s.copyStaged) })
 	files.Go(func() error { return s.remove(giving, c.Removes...) }) // no copy goes there
-	if err := files.Wait(); err != nil {
-		return err
-	}
-	if err := copyOne(ctx, c.Own[last]); err != nil || c.Success == "" {
+	return files.Wait()
+}
+
+// giveLast gives the manifest its name, by which readers know the files, and named a single one;
+// and then _SUCCESS, since what waits for it may read the manifest at once.
+func (s *store) giveLast(ctx context.Context, c *commit) error {
+	if err := s.copyStaged(ctx, c.Own[len(c.Own)-1]); err != nil || c.Success == "" {
 		return err
 	}
 	return s.put(ctx, c.Success, nil)
+}
+
+func (s *store) copyStaged(ctx context.Context, one stagedCopy) error {
+	return s.copy(ctx, one.From, one.To, one.Size)
 }
 
 // removeAll removes objects that were listed.

@@ -37,7 +37,7 @@ func (s *staging) Suspend(why string) (parts int, err error) {
 func (s *staging) Discard() error {
 	_ = s.claimed() // that it was refused is said
 	s.mu.Lock()
-	over, ours := s.mu.ended, s.mu.now.Number > 0
+	over, ours, untidy := s.mu.ended, s.mu.now.Number > 0, s.mu.untidy
 	s.mu.Unlock()
 	if over {
 		return nil
@@ -54,7 +54,7 @@ func (s *staging) Discard() error {
 		errs = append(errs, s.store.drop(ctx, s.place, append(slices.Clone(s.mu.chain), s.opts.RunID)))
 	}
 	errs = append(errs, s.giveUp(ctx))
-	return s.failed(errors.Join(errs...))
+	return errors.Join(untidy, s.failed(errors.Join(errs...)))
 }
 
 // endWriting ends what is under way: no upload of this run's may be left.

@@ -35,7 +35,8 @@ type gateway struct {
 	mu     sync.Mutex
 	count  int
 	faulty func(request int, r *http.Request) fault
-	slow   sync.WaitGroup // of requests that are slow
+	slow   sync.WaitGroup // of requests that are slow or held
+	hold   chan struct{}  // closed when requests that are held may go on
 }
 
 // fault is what becomes of a request.
@@ -47,6 +48,8 @@ const (
 	unsaid       // the server does it, and its answer is lost
 	busy         // 503
 	slow         // the server does it a little later, also if nobody waits for the answer any more
+	held         // the server hears of it when hold is closed
+	denied       // 403
 )
 
 // eachStore runs a test with a folder for a store, as drivers without uploads in pieces are,
@@ -129,22 +132,20 @@ func (g *gateway) startProxy(t *testing.T, address string) {
 		}
 		g.mu.Unlock()
 		switch what {
+		case denied:
+			_, _ = io.Copy(io.Discard, r.Body)
+			w.Header().Set("Content-Type", "application/xml")
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = io.WriteString(w, `<?xml version="1.0"?><Error><Code>AccessDenied</Code><Message>Access Denied.</Message></Error>`)
+		case held:
+			g.late(forward, w, r, func() { <-g.hold })
 		case reset:
 			panic(http.ErrAbortHandler)
 		case busy:
 			_, _ = io.Copy(io.Discard, r.Body)
 			w.WriteHeader(http.StatusServiceUnavailable)
 		case slow:
-			g.slow.Add(1)
-			defer g.slow.Done()
-			body, err := io.ReadAll(r.Body)
-			if err != nil { // it was broken off before it was all said
-				panic(http.ErrAbortHandler)
-			}
-			time.Sleep(100 * time.Millisecond) // less than a beat waits for
-			late := r.Clone(context.WithoutCancel(r.Context()))
-			late.Body = io.NopCloser(bytes.NewReader(body))
-			forward.ServeHTTP(w, late)
+			g.late(forward, w, r, func() { time.Sleep(100 * time.Millisecond) }) // less than a beat waits for
 		case unsaid:
 			forward.ServeHTTP(nowhere{http.Header{}}, r)
 			panic(http.ErrAbortHandler)
@@ -159,6 +160,20 @@ func (g *gateway) startProxy(t *testing.T, address string) {
 	go func() { _ = server.Serve(l) }()
 	t.Cleanup(func() { _ = server.Close() })
 	g.proxy = "http://" + l.Addr().String()
+}
+
+// late does a request a while after it came, also if nobody waits for the answer any more.
+func (g *gateway) late(forward http.Handler, w http.ResponseWriter, r *http.Request, wait func()) {
+	g.slow.Add(1)
+	defer g.slow.Done()
+	body, err := io.ReadAll(r.Body)
+	if err != nil { // it was broken off before it was all said
+		panic(http.ErrAbortHandler)
+	}
+	wait()
+	late := r.Clone(context.WithoutCancel(r.Context()))
+	late.Body = io.NopCloser(bytes.NewReader(body))
+	forward.ServeHTTP(w, late)
 }
 
 // nowhere takes an answer that nobody gets.

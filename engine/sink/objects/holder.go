@@ -122,15 +122,28 @@ func (s *staging) beating(ctx context.Context, stop <-chan struct{}) {
 		case <-ticker.C:
 		case <-s.entered:
 		}
-		tick, cancel := context.WithTimeout(ctx, s.lease/2)
-		_ = s.beatOnce(tick) // the next one may do; who doubts asks the log
-		select {
-		case <-stop: // nobody wants to know any more
-		default:
-			s.ask(tick)
-		}
-		cancel()
+		writing, written := context.WithTimeout(ctx, max(s.lease/2, lingers)) // one that is broken off may come when it has gone
+		_ = s.beatOnce(writing)                                               // the next one may do; who doubts asks the log
+		written()
+		s.askUntil(ctx, stop)
 	}
+}
+
+// askUntil asks, unless nobody wants to know any more.
+func (s *staging) askUntil(ctx context.Context, stop <-chan struct{}) {
+	ctx, cancel := context.WithTimeout(ctx, s.lease/2)
+	defer cancel()
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		s.ask(ctx)
+	}()
+	select {
+	case <-asked:
+	case <-stop:
+	}
+	cancel()
+	<-asked
 }
 
 // beatOnce writes a beat.
@@ -146,13 +159,18 @@ func (s *staging) beatOnce(ctx context.Context) error {
 	return s.store.put(ctx, s.place.staging(s.opts.RunID)+beatName, text)
 }
 
-// passed says whether the log has an entry after this run's own.
+// passed says whether the log has an entry after this run's own. What the run puts meanwhile
+// does not wait for the answer.
 func (s *staging) passed(ctx context.Context) (bool, error) {
-	s.moving.Lock()
-	defer s.moving.Unlock()
-	_, err := s.store.size(ctx, s.place.logKey(s.newest().Number+1))
+	number := s.newest().Number
+	_, err := s.store.size(ctx, s.place.logKey(number+1))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	return err == nil, err
+	if err != nil {
+		return false, err
+	}
+	s.moving.Lock() // the run may be about to know that it is its own
+	defer s.moving.Unlock()
+	return s.newest().Number == number, nil
 }

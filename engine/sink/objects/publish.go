@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/io/blobstore"
 )
 
 // Publish makes the output appear.
@@ -49,7 +50,10 @@ func (s *staging) Publish(m *ledger.Manifest) error {
 		return fmt.Errorf("output %q: %w: it is decided that run %s is published, but not all files have their names: the same command, or millrace verify, gives them: %w",
 			s.place.shown, ledger.ErrOutput, s.opts.RunID, err)
 	}
-	s.tidy(after, c, staged)
+	untidy := s.untidied(s.tidy(after, c, staged))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.untidy = untidy
 	return nil
 }
 
@@ -140,10 +144,20 @@ func (s *staging) stillOurs(ctx context.Context) error {
 	return nil
 }
 
-// give gives the files their names, and lists what is staged meanwhile.
+// give gives the files their names, and lists what is staged meanwhile. While the last two get
+// theirs, the last beat may come to its end: a late one would stay.
 func (s *staging) give(ctx context.Context, c *commit) (staged []object, err error) {
 	gives, giving := errgroup.WithContext(ctx)
-	gives.Go(func() error { return s.store.give(giving, c) })
+	gives.Go(func() error {
+		if err := s.store.giveFiles(giving, c); err != nil {
+			return err
+		}
+		gives.Go(func() error {
+			s.mu.stop()
+			return nil
+		})
+		return s.store.giveLast(giving, c)
+	})
 	gives.Go(func() (err error) {
 		staged, err = s.store.all(giving, s.place.staging(c.Run))
 		return err
@@ -155,21 +169,30 @@ func (s *staging) give(ctx context.Context, c *commit) (staged []object, err err
 // run does: the output is there. What the run itself staged goes while that is said: a crash
 // leaves it to a run that knows by the manifest that it is nothing to go on with. What it
 // continued has none, and goes before.
-func (s *staging) tidy(ctx context.Context, c *commit, staged []object) {
-	s.mu.stop() // a beat that comes late would stay
-	if s.store.drop(ctx, s.place, c.Starts[:len(c.Starts)-1]) != nil {
-		return
+func (s *staging) tidy(ctx context.Context, c *commit, staged []object) error {
+	if err := s.store.drop(ctx, s.place, c.Starts[:len(c.Starts)-1]); err != nil {
+		return err
 	}
 	ends, ending := errgroup.WithContext(ctx)
 	ends.Go(func() error { return s.store.removeAll(ending, staged) })
 	ends.Go(func() error { return s.sweepUploads(ending, c.Starts) })
 	ends.Go(func() error { return s.move(ending, func(e *entry) { e.Pending, e.Holder = "", nil }) })
-	if ends.Wait() != nil {
-		return
+	if err := ends.Wait(); err != nil {
+		return err
 	}
 	if s.newest().Number%keptEntries == 0 {
 		_ = s.store.trim(ctx, s.place) // it grows a little
 	}
+	return nil
+}
+
+// untidied words what tidy could not do; Discard gives it.
+func (s *staging) untidied(err error) error {
+	if err == nil || errors.Is(err, ledger.ErrHeld) { // who took the output over does it
+		return nil
+	}
+	return fmt.Errorf("output %q: run %s is published, and not all that it had staged is removed; the next run there does it, or millrace verify: %w",
+		s.place.shown, s.opts.RunID, blobstore.Clean(err))
 }
 
 // sweepUploads ends the uploads of which the store knows and the run does not: those whose

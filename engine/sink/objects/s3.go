@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"gocloud.dev/blob"
 )
 
 // s3Bucket is what S3 has beyond what all stores have.
@@ -19,11 +23,15 @@ type s3Bucket struct {
 	copied int64 // bytes of a range of copyLarge
 }
 
-// abortUploads aborts all, a page at a time.
+// abortUploads aborts all, a page at a time. Where they may not be listed, or the server cannot,
+// those that a killed run left stay: a rule of the bucket can remove them, and no run fails for it.
 func (b *s3Bucket) abortUploads(ctx context.Context, prefix, but string) error {
 	in := &s3.ListMultipartUploadsInput{Bucket: &b.name, Prefix: &prefix}
 	for {
 		page, err := b.client.ListMultipartUploads(ctx, in)
+		if unlistable(err) {
+			return nil
+		}
 		if err != nil {
 			return fmt.Errorf("list unfinished uploads: %w", err)
 		}
@@ -40,6 +48,11 @@ func (b *s3Bucket) abortUploads(ctx context.Context, prefix, but string) error {
 	}
 }
 
+func unlistable(err error) bool {
+	answer, ok := errors.AsType[*awshttp.ResponseError](err)
+	return ok && slices.Contains([]int{http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusNotImplemented}, answer.HTTPStatusCode())
+}
+
 func (b *s3Bucket) abort(ctx context.Context, key, id string) error {
 	_, err := b.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &b.name, Key: &key, UploadId: &id})
 	if _, gone := errors.AsType[*types.NoSuchUpload](err); gone {
@@ -49,6 +62,22 @@ func (b *s3Bucket) abort(ctx context.Context, key, id string) error {
 		return fmt.Errorf("abort the upload of %s: %w", key, err)
 	}
 	return nil
+}
+
+// source names an object that is copied. A space is not written as a plus sign, as the driver
+// does: AWS takes that for a space, and servers that read it as the path of a URL for a plus.
+func (b *s3Bucket) source(key string) string {
+	return strings.ReplaceAll(url.QueryEscape(b.name+"/"+key), "+", "%20")
+}
+
+func (b *s3Bucket) copyOptions(from string) *blob.CopyOptions {
+	return &blob.CopyOptions{BeforeCopy: func(as func(any) bool) error {
+		var in *s3.CopyObjectInput
+		if as(&in) {
+			in.CopySource = aws.String(b.source(from))
+		}
+		return nil
+	}}
 }
 
 // copyLarge copies in ranges, since one request copies 5 GiB at most:
@@ -68,7 +97,7 @@ func (b *s3Bucket) copyLarge(ctx context.Context, from, to string, size int64) e
 }
 
 func (b *s3Bucket) copyRanges(ctx context.Context, from, to, id string, size int64) error {
-	source := url.QueryEscape(b.name + "/" + from)
+	source := b.source(from)
 	parts := make([]types.CompletedPart, (size+b.copied-1)/b.copied)
 	numbers := make([]int, len(parts))
 	for i := range numbers {

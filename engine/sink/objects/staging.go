@@ -25,10 +25,13 @@ type staging struct {
 	told    func() error           // why the run was told to stop; nil while it was not
 	work    *workspace
 	notes   errgroup.Group // what nobody waits for
+	records errgroup.Group // of parts that are on their way into the journal
 	entered chan struct{}  // has a token when a part was begun: the next beat is due
-	moving  sync.Mutex     // held while the log's entry changes
-	claimed func() error   // waits until the output is claimed, or says who has it
-	cleared func() error   // waits until uploads that dead runs left are gone
+	// allHanded is closed when all of the run's parts were handed to Record.
+	allHanded chan struct{}
+	moving    sync.Mutex   // held while the log's entry changes
+	claimed   func() error // waits until the output is claimed, or says who has it
+	cleared   func() error // waits until uploads that dead runs left are gone
 
 	mu struct {
 		sync.Mutex
@@ -52,7 +55,7 @@ type staging struct {
 		pieces  map[int]string // keys of taken and committed pieces and rejects, by part
 		badRows map[int]string
 		coming  map[string]*upload // all of whose bytes are on their way, by key
-		last    chan error         // has the outcome of recording the last part; nil before
+		handed  map[int]bool       // parts that Record got, from earlier starts too
 		paths   map[string]string  // where objects can be read on this machine, by key
 
 		before     *past
@@ -62,8 +65,10 @@ type staging struct {
 		chain      []string // runs that this one continues, oldest first
 		head       *ledger.Head
 		loadDeaths int
-		closed     bool // no more parts
+		handedAll  func() // closes allHanded
+		closed     bool   // no more parts
 		ended      bool
+		untidy     error // what was not removed of a published run, for Discard to say
 	}
 }
 
@@ -111,12 +116,14 @@ func lingering(ctx context.Context) context.Context {
 // newStaging is a staging that has nothing yet.
 func newStaging(ctx context.Context, opts *sink.Options, p *place, bucket *store) *staging {
 	writes := lingering(ctx)
-	return &staging{
+	s := &staging{
 		opts: *opts, place: p, store: bucket,
 		during: func() context.Context { return ctx }, writes: func() context.Context { return writes }, told: func() error { return context.Cause(ctx) },
 		work: &workspace{run: opts.RunID}, entered: make(chan struct{}, 1), // one wakes the beating
-		claimed: func() error { return nil }, cleared: func() error { return nil },
+		claimed: func() error { return nil }, cleared: func() error { return nil }, allHanded: make(chan struct{}),
 	}
+	s.mu.handedAll = sync.OnceFunc(func() { close(s.allHanded) })
+	return s
 }
 
 // stage takes the output.
@@ -140,7 +147,7 @@ func (d *Destination) stage(ctx context.Context, opts *sink.Options) (sink.Stagi
 	s.lease = d.Lease
 	s.notes.SetLimit(atATime)
 	s.mu.parts, s.mu.open, s.mu.pieces = map[int]*partState{}, map[int]bool{}, map[int]string{}
-	s.mu.badRows, s.mu.paths, s.mu.coming = map[int]string{}, map[string]string{}, map[string]*upload{}
+	s.mu.badRows, s.mu.paths, s.mu.coming, s.mu.handed = map[int]string{}, map[string]string{}, map[string]*upload{}, map[int]bool{}
 	if err := s.prepare(ctx, saw); err != nil {
 		return nil, errors.Join(err, s.Discard()) //nolint:contextcheck // a Staging has the run's context
 	}

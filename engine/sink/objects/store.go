@@ -37,6 +37,8 @@ type multipart interface {
 	// abortUploads ends the uploads of keys with a prefix, but for those with another, unless
 	// that is empty.
 	abortUploads(ctx context.Context, prefix, but string) error
+	// copyOptions say what is copied.
+	copyOptions(from string) *blob.CopyOptions
 	// copyLarge copies an object in ranges.
 	copyLarge(ctx context.Context, from, to string, size int64) error
 	// deleteAll removes objects, which need not be there.
@@ -198,7 +200,11 @@ func (s *store) copy(ctx context.Context, from, to string, size int64) error {
 	if s.multi != nil && size > largeBytes {
 		return s.multi.copyLarge(ctx, from, to, size)
 	}
-	return missing(s.bucket.Copy(ctx, to, from, nil))
+	var opts *blob.CopyOptions
+	if s.multi != nil {
+		opts = s.multi.copyOptions(from)
+	}
+	return missing(s.bucket.Copy(ctx, to, from, opts))
 }
 
 // abortUploads ends the unfinished uploads below a prefix, but for those below another.

@@ -70,7 +70,7 @@ func (s *staging) take(u *unfinished) {
 		for _, o := range r.Outputs {
 			state.files = append(state.files, stagedFile{Output: o, key: left.keyOf(s.place, &o)})
 		}
-		s.mu.parts[r.Part] = state
+		s.mu.parts[r.Part], s.mu.handed[r.Part] = state, true
 		if s.opts.Pieces && len(state.files) > 0 {
 			s.mu.pieces[r.Part] = state.files[0].key
 		}
