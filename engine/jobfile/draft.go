@@ -124,7 +124,7 @@ func (d *draft) bindWide(in *models.Value, width int64) {
 	}
 	var lists, numbers []string
 	for _, f := range d.schema.Fields() {
-		if slices.Contains(d.opts.IDs, f.Name) || slices.Contains(d.opts.Keep, f.Name) {
+		if !nameable(f.Name) || slices.Contains(d.opts.IDs, f.Name) || slices.Contains(d.opts.Keep, f.Name) {
 			continue
 		}
 		if list, ok := f.Type.(*arrow.FixedSizeListType); ok && int64(list.Len()) == width {
@@ -143,12 +143,16 @@ func (d *draft) bindWide(in *models.Value, width int64) {
 	}
 }
 
+// nameable says whether a job file can name a column: an entry that is empty, and a text
+// with a zero byte, are errors there.
+func nameable(column string) bool { return column != "" && !strings.ContainsRune(column, 0) }
+
 // bindOne finds the one column whose name differs from an input's in case and
 // punctuation alone.
 func (d *draft) bindOne(in *models.Value) {
 	var near []string
 	for _, f := range d.schema.Fields() {
-		if bareName(f.Name) == bareName(in.Name) {
+		if nameable(f.Name) && bareName(f.Name) == bareName(in.Name) {
 			near = append(near, f.Name)
 		}
 	}
