@@ -139,7 +139,11 @@ func (d *draft) bindWide(in *models.Value, width int64) {
 		d.opts.Bind[in.Name] = lists
 	case int64(len(numbers)) == width:
 		d.opts.Features = numbers
-		d.guesses = append(d.guesses, "the model does not name its features: those of the data's columns of numbers are taken, in the data's order; check that it is the model's")
+		says := "the model does not name its features"
+		if d.model.UnreadFeatureNames() != "" {
+			says = "the model's list of features in its metadata cannot be read (feature_names must be a JSON array of texts, or names with commas between)"
+		}
+		d.guesses = append(d.guesses, says+": those of the data's columns of numbers are taken, in the data's order; check that it is the model's")
 	}
 }
 
