@@ -105,7 +105,7 @@ func CastOf(from arrow.DataType, to models.ElementType) (cast Cast, why string) 
 	case dst.class == classText:
 		return textCast(from)
 	case src.class == classText:
-		return Refused, fmt.Sprintf("text does not become %s; parse or encode it before, or in the model", to)
+		return Refused, fmt.Sprintf("text does not become %s by itself; make it a feature of a job file (by cast, map or onehot), or encode it before, or in the model", to)
 	case dst.class == classBool:
 		if src.class == classBool {
 			return Widening, "" // one bit becomes one byte
@@ -132,7 +132,7 @@ func textCast(from arrow.DataType) (Cast, string) {
 	case arrow.BINARY, arrow.LARGE_BINARY, arrow.BINARY_VIEW, arrow.FIXED_SIZE_BINARY:
 		return Checked, "" // must be UTF-8
 	default:
-		return Refused, from.Name() + " does not become a string by itself; write it as text before"
+		return Refused, from.Name() + " does not become a string by itself; make it a feature of a job file (by cast), or write it as text before"
 	}
 }
 
@@ -140,7 +140,7 @@ func textCast(from arrow.DataType) (Cast, string) {
 // floating tensor of timestamps is nearly always a mistake, so it is refused.
 func timeCast(src, dst number, to models.ElementType) (Cast, string) {
 	if dst.class != classSigned {
-		return Refused, fmt.Sprintf("a date or time becomes a signed integer (its count of units), not %s", to)
+		return Refused, fmt.Sprintf("a date or time becomes a signed integer (its count of units), not %s; a feature of a job file (by datetime) gives its parts", to)
 	}
 	switch {
 	case src.bits == dst.bits:

@@ -33,9 +33,9 @@ func TestCastOfSaysWhy(t *testing.T) {
 		to   models.ElementType
 		why  string
 	}{
-		{"text is not parsed", arrow.BinaryTypes.String, models.Float32, "text does not become float32; parse or encode it before, or in the model"},
-		{"numbers are not formatted", arrow.PrimitiveTypes.Int32, models.String, "int32 does not become a string by itself; write it as text before"},
-		{"a time is not a measure", arrow.FixedWidthTypes.Timestamp_us, models.Float32, "a date or time becomes a signed integer (its count of units), not float32"},
+		{"text is not parsed", arrow.BinaryTypes.String, models.Float32, "text does not become float32 by itself; make it a feature of a job file (by cast, map or onehot), or encode it before, or in the model"},
+		{"numbers are not formatted", arrow.PrimitiveTypes.Int32, models.String, "int32 does not become a string by itself; make it a feature of a job file (by cast), or write it as text before"},
+		{"a time is not a measure", arrow.FixedWidthTypes.Timestamp_us, models.Float32, "a date or time becomes a signed integer (its count of units), not float32; a feature of a job file (by datetime) gives its parts"},
 		{"numbers are not truth values", arrow.PrimitiveTypes.Uint8, models.Bool, "only a bool column becomes a bool tensor"},
 		{"decimals are fractions", &arrow.Decimal128Type{Precision: 5, Scale: 2}, models.Int64, "a decimal becomes a floating tensor only"},
 		{"a struct is no value", arrow.StructOf(), models.Float32, "millrace does not read single values of type struct"},

@@ -108,7 +108,7 @@ func TestBindRefuses(t *testing.T) {
 			Options{Columns: map[string][]string{"x": {"b", "c", "d", "e", "f", "g", "h", "i", "j", "a", "k"}}},
 			[]string{
 				`columns are float64 where the model wants float32, and that cast rounds: allow it by --allow-lossy-casts (rounded values are counted), or write them as float32: "a", "c", "d", "e", "f", "g", "h", "i" and 1 more`,
-				`column "b" is utf8, but model input "x" wants float32: text does not become float32; parse or encode it before, or in the model`,
+				`column "b" is utf8, but model input "x" wants float32: text does not become float32 by itself; make it a feature of a job file (by cast, map or onehot), or encode it before, or in the model`,
 			},
 		},
 		{
@@ -116,7 +116,7 @@ func TestBindRefuses(t *testing.T) {
 			[]models.Value{input("a", models.Float32, -1)},
 			schemaOf("a", text),
 			Options{Lossy: AllowLossy},
-			[]string{`column "a" is utf8, but model input "a" wants float32: text does not become float32; parse or encode it before, or in the model`},
+			[]string{`column "a" is utf8, but model input "a" wants float32: text does not become float32 by itself; make it a feature of a job file (by cast, map or onehot), or encode it before, or in the model`},
 		},
 		{
 			"several problems are told at once",
@@ -125,7 +125,7 @@ func TestBindRefuses(t *testing.T) {
 			Options{Features: []string{"a", "b"}},
 			[]string{
 				`column "a" is float64, but model input "x" wants float32, and that cast rounds: allow it by --allow-lossy-casts (rounded values are counted), or write the column as float32`,
-				`column "b" is utf8, but model input "x" wants float32: text does not become float32; parse or encode it before, or in the model`,
+				`column "b" is utf8, but model input "x" wants float32: text does not become float32 by itself; make it a feature of a job file (by cast, map or onehot), or encode it before, or in the model`,
 			},
 		},
 		{

@@ -3,11 +3,13 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/dustin/go-humanize"
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ort"
@@ -57,8 +59,8 @@ func rowsFail(ctx context.Context, err error) bool {
 }
 
 // halve scores a result's batch, which failed as a whole, row by row as far as need
-// be. When every row fails, or a batch of one row and one of zeros too, then it is the
-// model that fails, and the error is cause.
+// be. When every row fails, and one of zeros and empty texts too, then it is the model that
+// fails, and the error wraps cause.
 func (w *worker) halve(ctx context.Context, res *result, cause error) error {
 	h := &halving{worker: w, res: res}
 	defer func() {
@@ -70,13 +72,10 @@ func (w *worker) halve(ctx context.Context, res *result, cause error) error {
 	if err := h.split(ctx, 0, res.batch.Rows, cause); err != nil {
 		return err
 	}
-	if len(h.bad) == 1 && res.batch.Rows == 1 {
-		if err := h.blank(ctx); err != nil {
-			return cause
-		}
-	}
 	if len(h.pieces) == 0 {
-		return cause
+		if err := h.blank(ctx); err != nil {
+			return fmt.Errorf("%w; so do all rows of the batch, %s, and a row of zeros and empty texts: the model is taken to be at fault", cause, humanize.Comma(int64(res.batch.Rows)))
+		}
 	}
 	for _, f := range h.bad {
 		if err := w.bad(res, f.row, "", stageInfer, f.reason()); err != nil {
@@ -136,7 +135,7 @@ func (h *halving) run(ctx context.Context, from, to int) error {
 	return h.compute(ctx, part, tensors, from)
 }
 
-// blank runs a row of zeros in the place of the batch's only one, which is bad.
+// blank runs a row of zeros in the place of the batch's first one, which is bad as all are.
 func (h *halving) blank(ctx context.Context) error {
 	tensors, err := h.worker.assembler.Blank(1)
 	if err != nil {

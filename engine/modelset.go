@@ -95,6 +95,9 @@ func (p *Plan) bindModel(m *plannedModel, own *ModelOptions, programs []*feature
 	opts := m.bindOptions(own)
 	opts.Read, opts.Programs = p.Binding.Columns, programs
 	binding, err := batcher.Bind(m.Inputs, p.Dataset.Schema(), opts)
+	if text := m.UnreadFeatureNames(); err != nil && text != "" {
+		err = fmt.Errorf("%w\n  the model's metadata has feature_names that are neither a JSON array of texts nor names with commas between: %.80q", err, text)
+	}
 	if err != nil {
 		return err
 	}

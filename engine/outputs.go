@@ -207,14 +207,28 @@ func (s *outputSpec) split() bool {
 }
 
 func (s *outputSpec) suffix(i int) string {
-	switch {
-	case !s.perClass():
+	if !s.perClass() {
 		return strconv.Itoa(i)
-	case len(s.labels.Strings) > 0:
-		return s.labels.Strings[i]
-	default:
-		return strconv.FormatInt(s.labels.Ints[i], 10)
 	}
+	return s.label(i)
+}
+
+// label is the name of a class.
+func (s *outputSpec) label(i int) string {
+	if len(s.labels.Strings) > 0 {
+		return s.labels.Strings[i]
+	}
+	return strconv.FormatInt(s.labels.Ints[i], 10)
+}
+
+// classColumns counts the classes whose column has a name.
+func (s *outputSpec) classColumns(column string) (n int) {
+	for i := range s.labels.Len() {
+		if column == s.prefix+s.value.Name+"_"+s.label(i) {
+			n++
+		}
+	}
+	return n
 }
 
 // inModelOrder puts decoded scores, which come in the order of the maps' keys,

@@ -294,11 +294,22 @@ func (p *Plan) checkNames(predictions []arrow.Field) error {
 	}
 	for _, f := range predictions {
 		if seen[f.Name] {
-			return fmt.Errorf("%w: the output would have two columns %q; give predictions another name by --output-prefix, such as --output-prefix pred_, or by output_prefix of one of several models", ErrUsage, f.Name)
+			return fmt.Errorf("%w: the output would have two columns %q; %s", ErrUsage, f.Name, p.otherName(f.Name))
 		}
 		seen[f.Name] = true
 	}
 	return nil
+}
+
+// otherName says what to do about two columns of a name. Of one output's classes no
+// prefix makes two names.
+func (p *Plan) otherName(column string) string {
+	for i := range p.outputs {
+		if s := &p.outputs[i]; s.classColumns(column) > 1 {
+			return fmt.Sprintf("output %q has that class twice: have its scores in one column by --output-layout list, or leave it out by --model-outputs", s.value.Name)
+		}
+	}
+	return "give predictions another name by --output-prefix, such as --output-prefix pred_, or by output_prefix of one of several models"
 }
 
 // chooseBatch fixes the rows of a batch: the model's own number, the one asked

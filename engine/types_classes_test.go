@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -191,4 +192,28 @@ func TestZipMapThatStays(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Two classes of one name have no columns of their own, whatever the prefix: the error says
+// so, and what it says to do works.
+func TestClassThatIsThereTwice(t *testing.T) {
+	g := onnxtest.Graph(
+		onnxtest.Values(onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", 3)), onnxtest.Values(onnxtest.Maps("maps", pb.TensorProto_STRING)),
+		onnxtest.Node("Identity", onnxtest.Names("x"), onnxtest.Names("scores")), onnxtest.ZipMap("scores", "maps", onnxtest.Strings("classlabels_strings", "a", "b", "a")))
+	dir := t.TempDir()
+	opts := engine.Options{
+		Model: onnxtest.Write(t, onnxtest.Model(g)), Inputs: []string{writeSpans(t, filepath.Join(dir, "in.arrow"), nil, triples(t, []int{1, 2}))},
+		Output: filepath.Join(dir, "out.parquet"),
+	}
+	plan, err := engine.NewPlan(t.Context(), opts)
+	if err == nil {
+		_ = plan.Close()
+	}
+	if !errors.Is(err, engine.ErrUsage) || !strings.Contains(err.Error(), `two columns "maps_a"; output "maps" has that class twice: have its scores in one column by --output-layout list`) {
+		t.Errorf("NewPlan() = %v; want the class that is there twice, and the layout", err)
+	}
+	opts.Layout = engine.LayoutList
+	mustRun(t, opts)
+	schema, records := readBack(t, opts.Output)
+	checkColumn(t, schema, records, "maps", fromJSON(t, result(3)(arrow.PrimitiveTypes.Float32), `[[1,11,21],[2,12,22]]`))
 }

@@ -98,22 +98,36 @@ func (m *Model) Folder() string { return m.folder }
 // or a comma separated list. Nil when the model has no such list or it cannot
 // be read.
 func (m *Model) FeatureNames() []string {
-	text := strings.TrimSpace(m.Metadata["feature_names"])
-	if text == "" {
-		return nil
+	names, _ := featureNames(m.Metadata["feature_names"])
+	return names
+}
+
+// UnreadFeatureNames is the text of the metadata key feature_names where it is no list that
+// FeatureNames reads, such as one with Python's quotes; else empty.
+func (m *Model) UnreadFeatureNames() string {
+	text := m.Metadata["feature_names"]
+	if _, ok := featureNames(text); ok {
+		return ""
 	}
-	var names []string
+	return text
+}
+
+func featureNames(text string) (names []string, ok bool) {
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return nil, true
+	}
 	if strings.HasPrefix(text, "[") {
 		if json.Unmarshal([]byte(text), &names) != nil {
-			return nil
+			return nil, false
 		}
-		return names
+		return names, true
 	}
 	names = strings.Split(text, ",")
 	for i := range names {
 		names[i] = strings.TrimSpace(names[i])
 	}
-	return names
+	return names, true
 }
 
 // OutputLabels are the class labels of an output's columns, when the output

@@ -74,16 +74,22 @@ func TestFeatureNames(t *testing.T) {
 	for _, c := range []struct {
 		name, text string
 		want       []string
+		unread     bool
 	}{
-		{"none", "", nil},
-		{"a list with commas", " a, b c ,d", []string{"a", "b c", "d"}},
-		{"a JSON array", ` ["a","b"]`, []string{"a", "b"}},
-		{"a JSON array of something else", `[1,2]`, nil},
-		{"a JSON array cut short", `["a",`, nil},
+		{"none", "", nil, false},
+		{"a list with commas", " a, b c ,d", []string{"a", "b c", "d"}, false},
+		{"a JSON array", ` ["a","b"]`, []string{"a", "b"}, false},
+		{"an empty JSON array", `[]`, nil, false},
+		{"a JSON array of something else", `[1,2]`, nil, true},
+		{"a JSON array cut short", `["a",`, nil, true},
+		{"a list as Python prints it", `['a', 'b']`, nil, true},
 	} {
 		m := &Model{Metadata: map[string]string{"feature_names": c.text}}
 		if got := m.FeatureNames(); !slices.Equal(got, c.want) {
 			t.Errorf("%s: FeatureNames(%q) = %q; want %q", c.name, c.text, got, c.want)
+		}
+		if got := m.UnreadFeatureNames(); got != "" != c.unread {
+			t.Errorf("%s: UnreadFeatureNames(%q) = %q; want it unread: %t", c.name, c.text, got, c.unread)
 		}
 	}
 }

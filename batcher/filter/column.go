@@ -34,6 +34,18 @@ func (k kind) isNumber() bool { return k >= kindSigned && k <= kindDecimal }
 // isTime says that it is compared with a text that is a time.
 func (k kind) isTime() bool { return k >= kindDate }
 
+// example is how a time of the kind is written.
+func (k kind) example() string {
+	switch k {
+	case kindTime:
+		return `"17:30:00"`
+	case kindDuration:
+		return `"1h30m"`
+	default:
+		return `"2013-01-31"`
+	}
+}
+
 // column is a column that an expression reads.
 type column struct {
 	at   int // in Filter.Columns

@@ -157,7 +157,7 @@ func testOf(op comparison, col *column, l *literal) (test, error) {
 		return compareText(op, l.text), nil
 	case col.kind.isTime():
 		if l.kind != literalText && l.kind != literalTime {
-			return nil, wrong(`: write a text, such as "2013-01-31"`)
+			return nil, wrong(": write a text, such as " + col.kind.example())
 		}
 		at, err := timeOf(l.text, col)
 		if err != nil {

@@ -28,6 +28,7 @@ func TestErrorsPointAtTheCharacter(t *testing.T) {
 		{"text for a number", `i > "1"`, 5, `column i is int64, and cannot be compared with the text "1": leave the quotes out`},
 		{"a number for text", `s == 1`, 6, "put it into quotes"},
 		{"a number for a day", `day > 2013`, 7, `write a text, such as "2013-01-31"`},
+		{"a number for a time of day", `clock > 5`, 9, `write a text, such as "17:30:00"`},
 		{"a day that is none", `day > "2013-02-30"`, 7, `"2013-02-30" is no date or time`},
 		{"an offset where the column has none", `at > "2013-01-01T00:00:00Z"`, 6, "which has no time zone"},
 		{"a time of day that is none", `clock > "25:00"`, 9, `"25:00" is none`},

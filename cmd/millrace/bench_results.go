@@ -94,6 +94,14 @@ func (r *resultsFile) Write(record []byte) (int, error) {
 	return r.file.Write(record)
 }
 
+// kept says what an interrupted measurement has left.
+func (r *resultsFile) kept() string {
+	if !r.wrote {
+		return "nothing was measured yet"
+	}
+	return fmt.Sprintf("what was measured until then is in %s; millrace bench --from %[1]s shows it", r.file.Name())
+}
+
 // read gives the records of one measurement back. Others may have added theirs
 // meanwhile.
 func (r *resultsFile) read(id string) (*bench.Bench, error) {

@@ -247,8 +247,8 @@ func (o *benchOptions) measure(ctx context.Context, common *commonOptions, s str
 	err = bench.Run(ctx, opts, lib, id, file)
 	finish(err == nil)
 	if err != nil {
-		if file.wrote && errors.Is(err, engine.ErrInterrupted) {
-			err = fmt.Errorf("%w (what was measured until then is in %s; --from shows it)", err, o.results)
+		if errors.Is(err, engine.ErrInterrupted) {
+			err = fmt.Errorf("%w: %s", err, file.kept())
 		}
 		return nil, err
 	}

@@ -44,6 +44,9 @@ func writeFixtures(t *testing.T, dir string) {
 	named := sumModel(nil)
 	named.MetadataProps = []*onnxpb.StringStringEntryProto{{Key: new("feature_names"), Value: new(`["a","b"]`)}}
 	write(t, path("named.onnx"), encode(t, named))
+	unread := sumModel(nil)
+	unread.MetadataProps = []*onnxpb.StringStringEntryProto{{Key: new("feature_names"), Value: new("['b', 'a']")}}
+	write(t, path("unread.onnx"), encode(t, unread))
 	write(t, path("outside.onnx"), encode(t, sumModel([]string{"location", "../outside.bin"})))
 	external := sumModel([]string{"location", "weights.bin"})
 	external.OpsetImport = append(external.OpsetImport, &onnxpb.OperatorSetIdProto{Domain: new("ai.onnx.ml"), Version: new(int64(3))})

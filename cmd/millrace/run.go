@@ -141,7 +141,7 @@ func interruptible(ctx context.Context) (context.Context, func()) {
 			if s, ok := sig.(syscall.Signal); ok {
 				name = unix.SignalName(s)
 			}
-			cause := fmt.Errorf("%w by %s: nothing is published", engine.ErrInterrupted, name)
+			cause := fmt.Errorf("%w by %s", engine.ErrInterrupted, name)
 			i.mu.Lock()
 			defer i.mu.Unlock()
 			if i.action != nil {

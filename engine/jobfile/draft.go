@@ -124,7 +124,7 @@ func (d *draft) bindWide(in *models.Value, width int64) {
 	}
 	var lists, numbers []string
 	for _, f := range d.schema.Fields() {
-		if slices.Contains(d.opts.IDs, f.Name) || slices.Contains(d.opts.Keep, f.Name) {
+		if !nameable(f.Name) || slices.Contains(d.opts.IDs, f.Name) || slices.Contains(d.opts.Keep, f.Name) {
 			continue
 		}
 		if list, ok := f.Type.(*arrow.FixedSizeListType); ok && int64(list.Len()) == width {
@@ -139,16 +139,24 @@ func (d *draft) bindWide(in *models.Value, width int64) {
 		d.opts.Bind[in.Name] = lists
 	case int64(len(numbers)) == width:
 		d.opts.Features = numbers
-		d.guesses = append(d.guesses, "the model does not name its features: those of the data's columns of numbers are taken, in the data's order; check that it is the model's")
+		says := "the model does not name its features"
+		if d.model.UnreadFeatureNames() != "" {
+			says = "the model's list of features in its metadata cannot be read (feature_names must be a JSON array of texts, or names with commas between)"
+		}
+		d.guesses = append(d.guesses, says+": those of the data's columns of numbers are taken, in the data's order; check that it is the model's")
 	}
 }
+
+// nameable says whether a job file can name a column: an entry that is empty, and a text
+// with a zero byte, are errors there.
+func nameable(column string) bool { return column != "" && !strings.ContainsRune(column, 0) }
 
 // bindOne finds the one column whose name differs from an input's in case and
 // punctuation alone.
 func (d *draft) bindOne(in *models.Value) {
 	var near []string
 	for _, f := range d.schema.Fields() {
-		if bareName(f.Name) == bareName(in.Name) {
+		if nameable(f.Name) && bareName(f.Name) == bareName(in.Name) {
 			near = append(near, f.Name)
 		}
 	}

@@ -150,7 +150,7 @@ func (d *draft) policies(b *bytes.Buffer) {
 func (d *draft) unused() []string {
 	var unused []string
 	for _, f := range d.schema.Fields() {
-		if !slices.Contains(d.plan.Columns, f.Name) && !slices.Contains(d.opts.IDs, f.Name) {
+		if nameable(f.Name) && !slices.Contains(d.plan.Columns, f.Name) && !slices.Contains(d.opts.IDs, f.Name) {
 			unused = append(unused, yamlText(f.Name))
 		}
 	}

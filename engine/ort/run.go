@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"unsafe"
 
 	"github.com/millrace/millrace/models"
@@ -88,6 +89,9 @@ func (s *Session) Run(ctx context.Context, inputs, outputs []*Tensor) error {
 	err := s.fit(c, inputs, outputs)
 	if err == nil {
 		err = s.call(ctx, c)
+	}
+	if err == nil {
+		err = s.pass(inputs, outputs)
 	}
 	if err == nil {
 		err = s.adopt(c, outputs)
@@ -176,6 +180,24 @@ func (s *Session) invoke(c *caller, options *C.OrtRunOptions) error {
 	status := C.mr_run(s.c, options, s.inputNames, unsafe.SliceData(c.inputs), C.size_t(len(c.inputs)),
 		s.outputNames, C.size_t(len(c.outputs)), unsafe.SliceData(c.outputs), &c.logBegin)
 	return statusError(status, uint64(c.logBegin))
+}
+
+// pass writes outputs that are inputs of the same name into tensors of the caller's: no
+// operator gives them, and ONNX Runtime, which hands the input out instead, leaves
+// memory that it was given for them as it was.
+func (s *Session) pass(inputs, outputs []*Tensor) error {
+	for i, t := range outputs {
+		from := s.passed[i]
+		if t == nil || from < 0 {
+			continue
+		}
+		in := inputs[from]
+		if t.elem.Bytes() == 0 || !slices.Equal(t.shape, in.shape) {
+			return fmt.Errorf("%w: output %q is the input of that name, %s%v; the tensor given is %s%v", ErrTensor, s.outputs[i].Name, in.elem, in.shape, t.elem, t.shape)
+		}
+		copy(t.data, in.data)
+	}
+	return nil
 }
 
 // adopt makes tensors of the outputs that ONNX Runtime allocated: all of them,

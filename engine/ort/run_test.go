@@ -104,6 +104,39 @@ func TestOnlyChosenOutputs(t *testing.T) {
 	}
 }
 
+// An output that is an input, which no operator gives, has the input's values in memory of
+// the caller's and in ONNX Runtime's, whose own Run leaves the former as it was.
+func TestAnInputThatIsAnOutput(t *testing.T) {
+	g := matMul().Graph
+	g.Output = append(g.Output, g.Input[0])
+	s := newSession(t, onnxtest.Model(g), ort.SessionOptions{})
+	in := []float32{1, 1, 2, 0}
+	x := tensor(t, models.Float32, []int64{2, 2}, in)
+	own := make([]float32, 4)
+	given := tensor(t, models.Float32, []int64{2, 2}, own)
+	outputs := []*ort.Tensor{nil, nil, given}
+	if err := s.Run(t.Context(), []*ort.Tensor{x}, outputs); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(own, in) {
+		t.Errorf("Run(%v) into a tensor of ours = %v", in, own)
+	}
+	made := make([]*ort.Tensor, 3)
+	if err := s.Run(t.Context(), []*ort.Tensor{x}, made); err != nil {
+		t.Fatal(err)
+	}
+	if got := made[2].Bytes(); !slices.Equal(got, x.Bytes()) {
+		t.Errorf("Run(%v) = %v", x.Bytes(), got)
+	}
+	other := tensor(t, models.Float32, []int64{4, 1}, own)
+	if err := s.Run(t.Context(), []*ort.Tensor{x}, []*ort.Tensor{nil, nil, other}); err == nil {
+		t.Error("Run with a tensor of another shape = nil; want an error")
+	}
+	closeAll(t, outputs...)
+	closeAll(t, made...)
+	closeAll(t, x, other)
+}
+
 func TestRunRefuses(t *testing.T) {
 	s := newSession(t, matMul(), ort.SessionOptions{Outputs: []string{"y"}})
 	x := tensor(t, models.Float32, []int64{1, 2}, []float32{1, 1})

@@ -30,6 +30,7 @@ type Session struct {
 	model           *models.Model
 	c               *C.OrtSession
 	inputs, outputs []models.Value
+	passed          []int // by output, the input that it is; -1: none
 	placement       []Node
 	names           []*C.char // inputs, then outputs; the array is C's
 	inputNames      **C.char
@@ -171,6 +172,9 @@ func (s *Session) describe(opts SessionOptions) error {
 		if s.outputs, err = choose(s.outputs, opts.Outputs); err != nil {
 			return err
 		}
+	}
+	for _, out := range s.outputs {
+		s.passed = append(s.passed, slices.IndexFunc(s.inputs, func(in models.Value) bool { return in.Name == out.Name }))
 	}
 	array := (**C.char)(C.calloc(C.size_t(len(s.inputs)+len(s.outputs)+1), C.size_t(unsafe.Sizeof(uintptr(0)))))
 	s.names = unsafe.Slice(array, len(s.inputs)+len(s.outputs)+1)
