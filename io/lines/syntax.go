@@ -34,6 +34,7 @@ type State uint8
 const (
 	AtRecord State = iota // between records
 	Skipping              // in a line that is no record, up to its end
+	Commenting            // in a line that is no row, up to its end
 	OwnState              // the first of a syntax's own
 )
 
