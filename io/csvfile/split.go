@@ -42,14 +42,14 @@ func (s *syntax) Finish(at lines.State) (row, broken bool) {
 type splitter struct {
 	*syntax
 
-	text      []byte
-	most      int
-	next      int // the next quote at or after at; len(text) where there is none
-	at        int
-	open      int
-	state     lines.State
-	out       lines.Split
-	window    window
+	text   []byte
+	most   int
+	next   int // the next quote at or after at; len(text) where there is none
+	at     int
+	open   int
+	state  lines.State
+	out    lines.Split
+	window window
 }
 
 // Split implements lines.Syntax.

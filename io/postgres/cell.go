@@ -70,6 +70,9 @@ func append8(dst []byte, v uint64) []byte {
 
 // valueCell is the cell of an array of plain values.
 func valueCell(a arrow.Array, to Type) (cell, error) {
+	if to.Enum != "" {
+		return enumCell(a, to)
+	}
 	switch to.OID {
 	case pgtype.Int2OID, pgtype.Int4OID, pgtype.Int8OID, pgtype.NumericOID:
 		return numberCell(a, to)
@@ -127,6 +130,9 @@ func integers(a arrow.Array) func(row int) int64 {
 }
 
 func numberCell(a arrow.Array, to Type) (cell, error) {
+	if from, err := TypeOf(a.DataType()); err == nil && to.checks(from) {
+		return checkedNumber(a, to)
+	}
 	if v := integers(a); v != nil {
 		switch to.OID {
 		case pgtype.Int2OID:
@@ -191,6 +197,9 @@ func decimals(a arrow.Array) func(row int) *big.Int {
 }
 
 func floatCell(a arrow.Array, to Type) (cell, error) {
+	if from, err := TypeOf(a.DataType()); err == nil && to.checks(from) {
+		return checkedFloat(a, to), nil
+	}
 	var v func(row int) float64
 	switch a := a.(type) {
 	case *array.Float16:

@@ -19,9 +19,10 @@ import (
 func packedName(run string) string { return "packed_" + run }
 
 // copies says whether publishing may COPY to a table that is there. A server refuses that
-// where it looks at each row by a policy, and by ids it finds rows that are staged alone.
+// where it looks at each row by a policy and of most views, and by ids it finds rows that are
+// staged alone.
 func (db *database) copies(ctx context.Context, tx pgx.Tx, found *postgres.Table) (may bool, err error) {
-	if found.Layout != postgres.Plain || db.ifExists == ledger.IfExistsUpsert {
+	if found.Layout != postgres.Plain || found.View || db.ifExists == ledger.IfExistsUpsert {
 		return false, nil
 	}
 	err = tx.QueryRow(ctx, "SELECT NOT row_security_active($1)", db.target.Name()).Scan(&may)
