@@ -81,13 +81,22 @@ func connect(path string) (_ *connection, err error) {
 	return c, err
 }
 
+// Newer says that a file is of a DuckDB that this program's cannot read, by what that said of
+// it; empty where it is not.
+func Newer(said string) string {
+	if !strings.Contains(said, "created with a newer version") {
+		return ""
+	}
+	return fmt.Sprintf("this millrace has DuckDB %s: copy the file by ATTACH 'copy.duckdb' (STORAGE_VERSION 'v1.0.0') and COPY FROM DATABASE in the one that wrote it", bindings.LibraryVersion())
+}
+
 // fault tells what is wrong with a file, by what DuckDB says of it.
 func fault(said string) error {
 	first, _, _ := strings.Cut(said, "\n")
 	err := errors.New(strings.TrimSuffix(first, "."))
 	switch {
-	case strings.Contains(said, "created with a newer version"):
-		return fmt.Errorf("%w: %w; this millrace has DuckDB %s: copy the file by ATTACH 'copy.duckdb' (STORAGE_VERSION 'v1.0.0') and COPY FROM DATABASE in the one that wrote it", format.ErrUnsupported, err, bindings.LibraryVersion())
+	case Newer(said) != "":
+		return fmt.Errorf("%w: %w; %s", format.ErrUnsupported, err, Newer(said))
 	case strings.Contains(said, "Cannot open encrypted database"):
 		return fmt.Errorf("%w: %w; copy it by ATTACH and COPY FROM DATABASE into a file that is not encrypted", format.ErrUnsupported, err)
 	case strings.Contains(said, "not a valid DuckDB database file"), strings.Contains(said, "Corrupt database file"):

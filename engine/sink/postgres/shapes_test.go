@@ -57,6 +57,22 @@ func TestShapes(t *testing.T) {
 		}
 		j.check(t, s, "p")
 	})
+	for _, test := range []struct{ ddl, says string }{
+		{"CREATE TABLE p (id bigint UNIQUE, score double precision, millrace_run text); INSERT INTO p VALUES (7)", "(the table has a row of the same key: --if-exists upsert"},
+		{"CREATE TABLE p (id bigint CHECK (id < 1000), score double precision, millrace_run text); INSERT INTO p VALUES (7)", "(the table's own check refuses a row"},
+	} {
+		t.Run(test.says, func(t *testing.T) {
+			s.Must(t, dropView+"DROP TABLE IF EXISTS p, under CASCADE; DROP SCHEMA IF EXISTS p_millrace CASCADE; "+test.ddl)
+			j := newJob(s.URI("p", ""))
+			j.ifExists = add
+			if _, err := j.run(t.Context()); !errors.Is(err, ledger.ErrOutput) || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("run = %v; want %s", err, test.says)
+			}
+			if got := s.Must(t, "SELECT count(*) FROM p"); got != "1" {
+				t.Errorf("%s rows are there; want the one that was", got)
+			}
+		})
+	}
 	t.Run("a view that hides rows", func(t *testing.T) {
 		s.Must(t, dropView+"DROP TABLE IF EXISTS p, under CASCADE; DROP SCHEMA IF EXISTS p_millrace CASCADE; CREATE TABLE under (id bigint, score double precision, millrace_run text); CREATE VIEW p AS SELECT * FROM under WHERE id > 0")
 		j := newJob(s.URI("p", ""))
