@@ -116,7 +116,7 @@ func exactly(f float64, v int64) bool { return f < 1<<63 && int64(f) == v }
 
 // enumCell writes texts that are labels of an enumeration.
 func enumCell(a arrow.Array, to Type) (cell, error) {
-	text, err := textCell(a)
+	text, err := textCell(a, to)
 	if err != nil {
 		return nil, err
 	}

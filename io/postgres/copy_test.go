@@ -242,6 +242,8 @@ func TestValuesRefused(t *testing.T) {
 		{"one that would come back otherwise", arrow.BinaryTypes.String, Type{OID: pgtype.UUIDOID}, `["01234567-89AB-CDEF-0123-456789ABCDEF"]`, "it is no UUID as PostgreSQL writes them"},
 		{"one of too many digits", arrow.BinaryTypes.String, Type{OID: pgtype.UUIDOID}, `["01234567-89ab-cdef-0123-456789abcdef0"]`, "it is no UUID"},
 		{"a NUL in a text", arrow.BinaryTypes.String, Type{}, `["a","b\u0000c"]`, `column "v": row 1, whose "v" is "b\x00c": value cannot be stored in PostgreSQL: text has a NUL character`},
+		{"a text that is too long", arrow.BinaryTypes.String, Type{OID: pgtype.VarcharOID, Length: 3}, `["äöü","four"]`, `column "v": row 1, whose "v" is "four": value cannot be stored in PostgreSQL: text has 4 characters, which is too long for character varying(3)`},
+		{"blanks that the server would cut off", arrow.BinaryTypes.String, Type{OID: pgtype.VarcharOID, Length: 3}, `["abc "]`, `text has 4 characters`},
 		{"nanoseconds", &arrow.TimestampType{Unit: arrow.Nanosecond}, Type{}, `["2026-11-28 03:00:00.000000001"]`, "finer than a microsecond"},
 		{"a time beyond the calendar", &arrow.TimestampType{Unit: arrow.Second}, Type{}, `[9223372036854775]`, "beyond PostgreSQL's calendar"},
 		{"a date beyond it", arrow.FixedWidthTypes.Date32, Type{}, `[-2147483648]`, "beyond PostgreSQL's calendar"},

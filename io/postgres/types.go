@@ -155,7 +155,7 @@ var takers = map[uint32][]uint32{
 	pgtype.NumericOID: {pgtype.Int2OID, pgtype.Int4OID, pgtype.Int8OID},
 	pgtype.Float4OID:  {pgtype.Float8OID},
 	pgtype.Float8OID:  {pgtype.Float4OID},
-	pgtype.TextOID:    {pgtype.VarcharOID, pgtype.UUIDOID}, // the server refuses what is too long
+	pgtype.TextOID:    {pgtype.VarcharOID, pgtype.UUIDOID},
 }
 
 // digits are the most decimal digits of integers.

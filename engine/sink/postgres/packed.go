@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -38,12 +37,10 @@ const (
 )
 
 // pack makes the table for packed rows, unless it is there, where they are to be: not where
-// texts may turn out to be too long, or to have no place in the database's encoding, which is
-// better known early.
+// texts may turn out to have no place in the database's encoding, which is better known early.
 func (db *database) pack(ctx context.Context, tx pgx.Tx, run string, s *staged) error {
 	may, err := db.copies(ctx, tx, s.target)
-	bounded := slices.ContainsFunc(s.types, func(t postgres.Type) bool { return t.Length > 0 })
-	if err != nil || !may || bounded {
+	if err != nil || !may {
 		return err
 	}
 	var page int

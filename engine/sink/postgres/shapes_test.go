@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/io/postgres/pgtest"
 )
 
@@ -96,4 +97,27 @@ func TestShapes(t *testing.T) {
 		}
 		j.check(t, s, "p")
 	})
+}
+
+// TestRowsOfOtherTypes: a text that is no value of a column's type is in none of its rows, and
+// no error.
+func TestRowsOfOtherTypes(t *testing.T) {
+	s := pgtest.Start(t)
+	s.Must(t, "CREATE TYPE mood AS ENUM ('sad', 'ok'); CREATE TABLE m (id mood, key uuid, millrace_run text); INSERT INTO m VALUES ('ok', '01234567-89ab-cdef-0123-456789abcdef', 'r')")
+	for _, test := range []struct{ column, value, want string }{
+		{"id", "ok", "ok"},
+		{"id", "happy", ""},
+		{"key", "01234567-89ab-cdef-0123-456789abcdef", "ok"},
+		{"key", "x", ""},
+	} {
+		q := sink.RowQuery{Run: "r", Columns: []ledger.Column{{Name: "id", Type: "utf8"}}, Where: []sink.ColumnValue{{Column: ledger.Column{Name: test.column, Type: "utf8"}, Value: test.value}}}
+		uri, err := Destination{}.RowsOf(s.URI("m", ""), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, statement, _ := strings.Cut(uri, "query=")
+		if got := s.Must(t, statement); got != test.want {
+			t.Errorf("%s = %q gives %q; want %q", test.column, test.value, got, test.want)
+		}
+	}
 }
