@@ -16,6 +16,8 @@ import (
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/unicode"
 	"pgregory.net/rapid"
 
 	"github.com/millrace/millrace/io/lines"
@@ -88,7 +90,7 @@ func pyarrowRows(t *testing.T, files []foreign) [][][]string {
 
 // grouped writes a number with a separator after each three digits from the point.
 func grouped(v int64, thousands string) string {
-	text := fmt.Sprint(max(v, -v))
+	text := strconv.FormatInt(max(v, -v), 10)
 	for i := len(text) - 3; i > 0; i -= 3 {
 		text = text[:i] + thousands + text[i:]
 	}
@@ -102,6 +104,9 @@ func grouped(v int64, thousands string) string {
 // of it but separators of thousands: those are taken out for it.
 func TestFormsAsPyarrowReadsThem(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 11))
+	if testing.Short() {
+		t.Skip("pyarrow takes a second to begin")
+	}
 	const head = "Datum;Konto;Betrag;Saldo;Gebucht;Zweck\n"
 	const rows = 300
 	bank := func(thousands string) string {
@@ -115,15 +120,16 @@ func TestFormsAsPyarrowReadsThem(t *testing.T) {
 		return b.String()
 	}
 	options := func(thousands string) (lines.Options, map[string]any) {
-		return lines.Options{
-				Delimiter: ";", Decimal: ",", Thousands: thousands, DateFormat: "%d.%m.%Y", TrueValues: []string{"ja"}, FalseValues: []string{"nein"}, NullValues: []string{"n/a"}, Quote: "none",
-			}, map[string]any{
-				"decimal_point": ",", "timestamp_parsers": []string{"%d.%m.%Y"}, "true_values": []string{"ja"}, "false_values": []string{"nein"}, "null_values": []string{"", "n/a"},
-				"column_types": map[string]string{"Datum": "timestamp", "Saldo": "int64", "Betrag": "float64"},
-			}
+		ours := lines.Options{
+			Delimiter: ";", Decimal: ",", Thousands: thousands, DateFormat: "%d.%m.%Y", TrueValues: []string{"ja"}, FalseValues: []string{"nein"}, NullValues: []string{"n/a"}, Quote: "none",
+		}
+		return ours, map[string]any{
+			"decimal_point": ",", "timestamp_parsers": []string{"%d.%m.%Y"}, "true_values": []string{"ja"}, "false_values": []string{"nein"}, "null_values": []string{"", "n/a"},
+			"column_types": map[string]string{"Datum": "timestamp", "Saldo": "int64", "Betrag": "float64"},
+		}
 	}
 	semicolon := map[string]any{"delimiter": ";", "quote_char": false}
-	var files []foreign
+	files := make([]foreign, 0, 8)
 	for _, thousands := range []string{"", "'", "_"} {
 		opts, values := options(thousands)
 		files = append(files, foreign{name: "thousands " + thousands, text: []byte(head + bank(thousands)), opts: opts, Parse: semicolon, Read: map[string]any{}, Values: values, strip: thousands})
@@ -133,28 +139,29 @@ func TestFormsAsPyarrowReadsThem(t *testing.T) {
 	}
 	opts, values := options("")
 	opts.Encoding = "latin-1"
-	latin := []byte{}
-	for _, r := range head + bank("") {
-		latin = append(latin, byte(r))
+	latin, err := charmap.ISO8859_1.NewEncoder().String(head + bank(""))
+	if err != nil {
+		t.Fatal(err)
 	}
-	files = append(files, foreign{name: "latin-1", text: latin, opts: opts, Parse: semicolon, Read: map[string]any{"encoding": "latin-1"}, Values: values})
+	files = append(files, foreign{name: "latin-1", text: []byte(latin), opts: opts, Parse: semicolon, Read: map[string]any{"encoding": "latin-1"}, Values: values})
 	opts.Encoding = "utf-16"
-	wide := []byte{0xff, 0xfe}
-	for _, r := range head + bank("") {
-		wide = append(wide, byte(r), byte(r>>8))
+	wide, err := unicode.UTF16(unicode.LittleEndian, unicode.UseBOM).NewEncoder().String(head + bank(""))
+	if err != nil {
+		t.Fatal(err)
 	}
-	files = append(files, foreign{name: "utf-16", text: wide, opts: opts, Parse: semicolon, Read: map[string]any{"encoding": "utf-16"}, Values: values})
+	files = append(files, foreign{name: "utf-16", text: []byte(wide), opts: opts, Parse: semicolon, Read: map[string]any{"encoding": "utf-16"}, Values: values})
 	opts.Encoding, opts.SkipLines, opts.ColumnNames = "", 2, strings.Split("Datum,Konto,Betrag,Saldo,Gebucht,Zweck", ",")
 	files = append(files, foreign{name: "skipped and named", text: []byte("Bank X\nKonto 4711; Stand heute\n" + bank("")), opts: opts, Parse: semicolon,
 		Read: map[string]any{"skip_rows": 2, "column_names": opts.ColumnNames}, Values: values})
 	apostrophe := "a,b\n'x,1',2\n'it''s',3\n\"y\",4\n'',5\n,6\n'p\nq',7\n"
 	files = append(files, foreign{name: "apostrophes", text: []byte(apostrophe), opts: lines.Options{Quote: "'"},
 		Parse: map[string]any{"quote_char": "'", "newlines_in_values": true}, Read: map[string]any{}, Values: map[string]any{}})
-	times := "a,b\n"
+	var times strings.Builder
+	times.WriteString("a,b\n")
 	for range rows {
-		times += fmt.Sprintf("%d/%d/%04d %02d:%02d:%02d,%04d-%02d-%02d\n", 1+random.IntN(12), 1+random.IntN(28), 1950+random.IntN(120), random.IntN(24), random.IntN(60), random.IntN(60), 1950+random.IntN(120), 1+random.IntN(12), 1+random.IntN(28))
+		fmt.Fprintf(&times, "%d/%d/%04d %02d:%02d:%02d,%04d-%02d-%02d\n", 1+random.IntN(12), 1+random.IntN(28), 1950+random.IntN(120), random.IntN(24), random.IntN(60), random.IntN(60), 1950+random.IntN(120), 1+random.IntN(12), 1+random.IntN(28))
 	}
-	files = append(files, foreign{name: "times", text: []byte(times), opts: lines.Options{TimestampFormat: "%m/%d/%Y %H:%M:%S"}, Parse: map[string]any{}, Read: map[string]any{},
+	files = append(files, foreign{name: "times", text: []byte(times.String()), opts: lines.Options{TimestampFormat: "%m/%d/%Y %H:%M:%S"}, Parse: map[string]any{}, Read: map[string]any{},
 		Values: map[string]any{"timestamp_parsers": []string{"%m/%d/%Y %H:%M:%S", "%Y-%m-%d"}}})
 	want := pyarrowRows(t, files)
 	for i, f := range files {
@@ -335,21 +342,15 @@ func TestUTF16InPieces(t *testing.T) {
 	for i := range 40_000 {
 		fmt.Fprintf(&text, "%c%c,%d\n", rune('a'+i%26), rune(0x1f600+i%64), i)
 	}
-	var wide []byte
-	for _, r := range text.String() {
-		if r > 0xffff {
-			r -= 0x10000
-			high, low := 0xd800+r>>10, 0xdc00+r&0x3ff
-			wide = append(wide, byte(high>>8), byte(high), byte(low>>8), byte(low))
-			continue
-		}
-		wide = append(wide, byte(r>>8), byte(r))
+	wide, err := unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM).NewEncoder().String(text.String())
+	if err != nil {
+		t.Fatal(err)
 	}
 	want, err := read(t, []byte(text.String()), lines.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := read(t, wide, lines.Options{Encoding: "utf-16be"})
+	got, err := read(t, []byte(wide), lines.Options{Encoding: "utf-16be"})
 	if err != nil || fmt.Sprint(got.rows) != fmt.Sprint(want.rows) {
 		t.Errorf("%v; the rows differ", err)
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/millrace/millrace/io/format"
@@ -120,7 +119,7 @@ func newNumeral(decimal, thousands string) (numeral, error) {
 		n.thousands = ' '
 	case slices.Contains(apostrophes, thousands):
 		n.thousands = '\''
-	case len(thousands) == 1 && strings.Contains(".,_", thousands):
+	case thousands == "." || thousands == "," || thousands == "_":
 		n.thousands = thousands[0]
 	default:
 		return n, fmt.Errorf("--thousands-separator (%s) must be one of . , ' _ or space", thousands)

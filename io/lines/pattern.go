@@ -53,7 +53,7 @@ func parsePattern(text string) (*pattern, error) {
 	p.clock = has['H'] || has['I'] || has['M'] || has['S'] || has['f'] || has['p'] || has['z']
 	month := has['m'] || has['b'] || has['B']
 	switch {
-	case !(has['Y'] || has['y']) || !month || !has['d']:
+	case !has['Y'] && !has['y'] || !month || !has['d']:
 		return nil, fmt.Errorf("%q must have a year (%%Y or %%y), a month (%%m or %%b) and a day (%%d)", text)
 	case p.clock && has['H'] == has['I'] || has['I'] != has['p']:
 		return nil, fmt.Errorf("%q must have hours, by %%H, or by %%I and %%p", text)
