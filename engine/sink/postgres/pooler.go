@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/millrace/millrace/io/postgres"
 )
@@ -17,7 +18,7 @@ import (
 // of it is done.
 
 // errPooled says that sessions are shared.
-var errPooled = fmt.Errorf("%w: a pooler gives each transaction another session of the server, and a run needs sessions of its own, for its lock and its settings: name the server itself, or a pool of whole sessions (PgBouncer: pool_mode = session)", postgres.ErrURI)
+var errPooled = fmt.Errorf("%w: a pooler gives each transaction another session of the server, and a run needs sessions of its own, for its lock and its settings: name the server itself, or a pool of whole sessions (PgBouncer: pool_mode = session)", postgres.ErrServer)
 
 // ownSession looks whether connections have sessions of their own, the first time.
 func (p *pool) ownSession(ctx context.Context, conn *pgx.Conn) error {
@@ -61,6 +62,9 @@ func (p *pool) isShared(ctx context.Context, conn *pgx.Conn) (bool, error) {
 	}
 	defer func() { _ = closeConn(ctx, second) }() // nothing hangs on it
 	tx, err := second.Begin(ctx)
+	if _, refused := errors.AsType[*pgconn.PgError](err); refused {
+		return true, nil // each statement has another session
+	}
 	if err != nil {
 		return false, err
 	}

@@ -35,7 +35,7 @@ func TestPooler(t *testing.T) {
 				}
 				return
 			}
-			if !errors.Is(err, postgres.ErrURI) || !strings.Contains(err.Error(), "pool_mode = session") {
+			if !errors.Is(err, postgres.ErrServer) || !strings.Contains(err.Error(), "pool_mode = session") {
 				t.Errorf("open = %v; want what a run needs", err)
 			}
 			if got := s.Must(t, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"); got != "0" {
