@@ -17,14 +17,14 @@ func (p *Plan) lineHint() string {
 		return ""
 	}
 	if strings.HasPrefix(columns[0].Name, "#") {
-		return "the first line begins with \"#\"; if it is a comment, take such lines out, such as by sed '/^#/d'"
+		return "the first line begins with \"#\"; if it is a comment, --comment '#' passes over such lines"
 	}
 	if i := strings.IndexAny(columns[0].Name, ";\t|"); i >= 0 && len(columns) == 1 && p.Options.Lines.Delimiter == "" {
 		return fmt.Sprintf("the files are text without commas; if %q stands between their fields, --delimiter says so", columns[0].Name[i])
 	}
 	for _, c := range columns {
 		if decimalComma.MatchString(c.Why) && !c.Given {
-			return fmt.Sprintf("column %q is text because of commas in its numbers, which are no part of any that is read: write them with a point, and digits without groups", c.Name)
+			return fmt.Sprintf("column %q is text because of commas in its numbers; if they stand before fractions, --decimal-separator , says so, and if between groups of digits, --thousands-separator ,", c.Name)
 		}
 	}
 	return ""

@@ -33,6 +33,17 @@ type Job struct {
 	NullValues  OneOrMore         `json:"null_values,omitempty" doc:"texts that stand for no value in CSV and JSON Lines, besides an empty field without quotes"`
 	Delimiter   string            `json:"delimiter,omitempty" doc:"what stands between the fields of CSV input: one character, or tab; default: a comma, and tab in files named .tsv"`
 	Header      string            `json:"header,omitempty" values:"auto,first,none" doc:"where the names of CSV's columns are: auto, the default, and first: the first line, which auto refuses where it is of numbers alone; or none: they are f0, f1, ..."`
+	Encoding    string            `json:"encoding,omitempty" doc:"encoding of CSV and JSON Lines: utf-8, the default; utf-16, utf-16le, utf-16be, latin-1, or a page of one byte a character such as windows-1252"`
+	Quote       string            `json:"quote,omitempty" doc:"what stands around fields of CSV input: one character, or none; default: a double quote"`
+	Comment     string            `json:"comment,omitempty" doc:"the character with which lines of CSV input begin that are none of its rows, such as \"#\"; default: no line is such"`
+	SkipLines   int               `json:"skip_lines,omitempty" min:"0" doc:"lines at the beginning of each CSV file to pass over, before its header"`
+	ColumnNames OneOrMore         `json:"column_names,omitempty" doc:"names of the columns of CSV files without a header line, or with header first in place of it"`
+	Decimal     string            `json:"decimal_separator,omitempty" alike:"decimal" pattern:"^[.,]$" form:". or ," doc:"what stands before the fraction of numbers in CSV: a point, the default, or a comma"`
+	Thousands   string            `json:"thousands_separator,omitempty" alike:"thousands" doc:"what stands between groups of three digits of numbers in CSV: one of . , ' _ or space; default: nothing"`
+	TrueValues  OneOrMore         `json:"true_values,omitempty" doc:"texts of CSV that are true, besides true and 1"`
+	FalseValues OneOrMore         `json:"false_values,omitempty" doc:"texts of CSV that are false, besides false and 0"`
+	DateFormat  string            `json:"date_format,omitempty" doc:"how dates in CSV and JSON Lines are written, by strptime's letters, such as \"%d.%m.%Y\"; default: ISO 8601"`
+	TimeFormat  string            `json:"timestamp_format,omitempty" doc:"how times in CSV and JSON Lines are written, by strptime's letters, such as \"%d.%m.%Y %H:%M:%S\"; default: ISO 8601"`
 	Nested      string            `json:"nested,omitempty" values:"refuse,dots" doc:"objects within the objects of JSON Lines: refuse, the default; or dots, and their members are columns such as a.b"`
 	Where       string            `json:"where,omitempty" alike:"filter,filters" expand:"expression" doc:"an expression on the input's columns, such as dep_delay != nil && distance > 0; rows for which it is not true are left out and counted as filtered (docs/filters.md)"`
 	Rules       []filter.Rule     `json:"rules,omitempty" doc:"what the values of columns must be; a row that breaks one is bad"`

@@ -36,15 +36,20 @@ var (
 	ErrDiscarded = errors.New("staged output is published or discarded already")
 )
 
-// HeldError names the run that holds an output. It wraps ErrHeld.
+// HeldError names the run that holds an output, or had it meanwhile. It wraps ErrHeld.
 type HeldError struct {
 	Output string
-	Holder Holder // zero where the holder has not said who it is
+	// Holder is zero where the holder has not said who it is. It has a run and no process
+	// where that run took the output while this one began, and has ended since.
+	Holder Holder
 }
 
 func (e *HeldError) Error() string {
 	if e.Holder == (Holder{}) {
 		return fmt.Sprintf("output %q is held by another run", e.Output)
+	}
+	if e.Holder == (Holder{Run: e.Holder.Run}) {
+		return fmt.Sprintf("output %q was taken by run %s while this one began, which has published or ended since; run the same command again", e.Output, e.Holder.Run)
 	}
 	return fmt.Sprintf("output %q is held by run %s (process %d on %s, since %s)",
 		e.Output, e.Holder.Run, e.Holder.PID, e.Holder.Host, e.Holder.Since.Format("2006-01-02T15:04:05Z07:00"))

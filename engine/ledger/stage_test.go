@@ -291,3 +291,20 @@ func TestParents(t *testing.T) {
 		t.Errorf("output is %s; want new", got)
 	}
 }
+
+// TestHeldErrors: each says what happened, and who did it.
+func TestHeldErrors(t *testing.T) {
+	for _, c := range []struct {
+		why    string
+		holder Holder
+		want   string
+	}{
+		{"nobody said", Holder{}, `output "o" is held by another run`},
+		{"one that lives", Holder{Run: "r", PID: 7, Host: "h"}, `output "o" is held by run r (process 7 on h, since 0001-01-01T00:00:00Z)`},
+		{"one that published in between", Holder{Run: "r"}, `output "o" was taken by run r while this one began, which has published or ended since; run the same command again`},
+	} {
+		if got := (&HeldError{Output: "o", Holder: c.holder}).Error(); got != c.want {
+			t.Errorf("%s: %s; want %s", c.why, got, c.want)
+		}
+	}
+}

@@ -352,7 +352,7 @@ func TestBadLines(t *testing.T) {
 		{"a line that is too long", "a,b\n1," + strings.Repeat("9", 50) + "\n4,5\n", "[[<null> <null>] [4 5]]", "2", ": the line is longer than 40 bytes", "1," + strings.Repeat("9", 50)},
 		{"lines are counted within quotes", "a,b\n1,\"p\nq\"\nx,3\n", "[[1 p\nq] [<null> 3]]", "4", `a: "x" is no int64`, "x,3"},
 		{"a number beyond its type", "a,b\n9223372036854775808,3\n", "[[<null> 3]]", "2", `a: "9223372036854775808" is no int64`, "9223372036854775808,3"},
-		{"text in another encoding", "a,b\n1,caf\xe9\n2,x\n", "[[1 <null>] [2 x]]", "2", `b: "caf\xe9" is no UTF-8; convert the file first, such as by iconv -f ISO-8859-1 -t UTF-8`, "1,caf\uFFFD"},
+		{"text in another encoding", "a,b\n1,caf\xe9\n2,x\n", "[[1 <null>] [2 x]]", "2", `b: "caf\xe9" is no UTF-8; say what it is, such as by --encoding windows-1252 or latin-1`, "1,caf\uFFFD"},
 	} {
 		got, err := read(t, []byte(tc.text), int64s)
 		if err != nil {
@@ -377,8 +377,8 @@ func TestRefused(t *testing.T) {
 		opts       lines.Options
 		want       string
 	}{
-		{"UTF-16", "\xff\xfea\x00", lines.Options{}, "iconv -f UTF-16"},
-		{"UTF-16 without a mark", "a\x00,\x00b\x00\n\x00", lines.Options{}, "iconv -f UTF-16"},
+		{"UTF-16", "\xff\xfea\x00", lines.Options{}, "--encoding utf-16"},
+		{"UTF-16 without a mark", "a\x00,\x00b\x00\n\x00", lines.Options{}, "--encoding utf-16le"},
 		{"a name twice", "a,b,a\n", lines.Options{}, `names column "a" twice, at 1 and 3`},
 		{"numbers for names", "1,2\n3,4\n", lines.Options{}, "--header none"},
 		{"lines that end with CR alone", "a,b\r1,2\r", lines.Options{}, "tr '\\r' '\\n'"},

@@ -27,7 +27,7 @@ func (s *syntax) Guess(before byte, block []byte) []lines.State {
 	case s.delimiter:
 		outside = atField
 	}
-	if bytes.IndexByte(block, '"') < 0 {
+	if s.quote == 0 || bytes.IndexByte(block, s.quote) < 0 {
 		return []lines.State{outside}
 	}
 	return []lines.State{outside, inQuotes}
@@ -35,28 +35,29 @@ func (s *syntax) Guess(before byte, block []byte) []lines.State {
 
 // Finish implements lines.Syntax.
 func (s *syntax) Finish(at lines.State) (row, broken bool) {
-	return at != atReturn, at == inQuotes
+	return at != atReturn && at != lines.Commenting, at == inQuotes
 }
 
 // splitter goes through one block.
 type splitter struct {
-	delimiter byte
-	text      []byte
-	most      int
-	quote     int // the next quote at or after at; len(text) where there is none
-	at        int
-	open      int
-	state     lines.State
-	out       lines.Split
-	window    window
+	*syntax
+
+	text   []byte
+	most   int
+	next   int // the next quote at or after at; len(text) where there is none
+	at     int
+	open   int
+	state  lines.State
+	out    lines.Split
+	window window
 }
 
 // Split implements lines.Syntax.
 func (s *syntax) Split(block []byte, from lines.State, most int) lines.Split {
-	p := splitter{delimiter: s.delimiter, text: block, most: most, open: -1, state: from, quote: -1}
+	p := splitter{syntax: s, text: block, most: most, open: -1, state: from, next: -1}
 	p.out.First = -1
 	for p.at < len(p.text) {
-		if p.state == lines.AtRecord && most >= kernel.Block && p.records() {
+		if p.state == lines.AtRecord && most >= kernel.Block && s.marked() && p.records() {
 			continue
 		}
 		if !p.step() {
@@ -76,14 +77,15 @@ func (s *syntax) Split(block []byte, from lines.State, most int) lines.Split {
 
 // findQuote finds the next quote from at on.
 func (p *splitter) findQuote() {
-	if p.quote >= p.at {
+	if p.next >= p.at {
 		return
 	}
-	if i := bytes.IndexByte(p.text[p.at:], '"'); i >= 0 {
-		p.quote = p.at + i
+	if p.next = len(p.text); p.quote == 0 {
 		return
 	}
-	p.quote = len(p.text)
+	if i := bytes.IndexByte(p.text[p.at:], p.quote); i >= 0 {
+		p.next = p.at + i
+	}
 }
 
 // end ends a record just before an offset.
@@ -113,7 +115,7 @@ func (p *splitter) resume() {
 		return
 	}
 	p.end(p.open+lf+1, 1)
-	p.quote = -1
+	p.next = -1
 	p.findQuote()
 }
 
@@ -133,13 +135,15 @@ func (p *splitter) step() bool {
 	c := p.text[p.at]
 	switch p.state {
 	case lines.AtRecord:
-		switch p.open = p.at; c {
-		case '\n':
+		switch {
+		case c == '\n':
 			p.end(p.at+1, 0)
-		case '\r':
-			p.at, p.state = p.at+1, atReturn
+		case p.comment != 0 && c == p.comment:
+			p.open, p.state = -1, lines.Commenting
+		case c == '\r':
+			p.open, p.at, p.state = p.at, p.at+1, atReturn
 		default:
-			p.state = atField
+			p.open, p.state = p.at, atField
 		}
 	case atReturn:
 		if c == '\n' {
@@ -148,19 +152,19 @@ func (p *splitter) step() bool {
 		}
 		p.state = inField
 	case atField:
-		if p.state = inField; c == '"' {
+		if p.state = inField; p.opens(p.text, p.at) {
 			p.at, p.state = p.at+1, inQuotes
 		}
 	case inField:
 		return p.stepField()
 	case inQuotes:
 		p.findQuote()
-		if p.at = p.quote; p.at < len(p.text) {
+		if p.at = p.next; p.at < len(p.text) {
 			p.at, p.state = p.at+1, afterQuote
 		}
 	case afterQuote:
 		switch c {
-		case '"':
+		case p.quote:
 			p.at, p.state = p.at+1, inQuotes
 		case p.delimiter:
 			p.at, p.state = p.at+1, atField
@@ -176,13 +180,17 @@ func (p *splitter) step() bool {
 			return p.broken()
 		}
 		return p.endRecord(p.at + 1)
-	case lines.Skipping:
+	case lines.Skipping, lines.Commenting:
 		lf := bytes.IndexByte(p.text[p.at:], '\n')
+		rows := int64(1)
+		if p.state == lines.Commenting {
+			rows = 0
+		}
 		if lf < 0 {
 			p.at = len(p.text)
 			return true
 		}
-		p.end(p.at+lf+1, 1)
+		p.end(p.at+lf+1, rows)
 	}
 	return true
 }
@@ -229,8 +237,8 @@ func (p *splitter) stepField() bool {
 	if lf := bytes.IndexByte(p.text[p.at:], '\n'); lf >= 0 {
 		end = p.at + lf
 	}
-	for p.findQuote(); p.quote < end; p.findQuote() {
-		q := p.quote
+	for p.findQuote(); p.next < end; p.findQuote() {
+		q := p.next
 		if q > p.at && p.text[q-1] == p.delimiter {
 			p.at, p.state = q+1, inQuotes
 			return true

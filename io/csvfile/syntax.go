@@ -14,13 +14,34 @@ import (
 // syntax is CSV with one delimiter.
 type syntax struct {
 	delimiter byte
+	quote     byte // 0: none
+	comment   byte // 0: none
+	skipLines int
 	header    lines.Header
+	names     []string // given; nil: those of the header
 }
 
 // NewSyntax is CSV as a lines.Set reads it.
 func NewSyntax(path string, opts *lines.Options) (lines.Syntax, error) {
-	delimiter, err := opts.DelimiterOf(path)
-	return &syntax{delimiter: delimiter, header: opts.Header}, err
+	s := &syntax{skipLines: opts.SkipLines, header: opts.Header, names: opts.ColumnNames}
+	var err error
+	if s.delimiter, err = opts.DelimiterOf(path); err != nil {
+		return nil, err
+	}
+	if s.quote, err = opts.QuoteByte(); err != nil {
+		return nil, err
+	}
+	s.comment, err = opts.CommentByte()
+	return s, err
+}
+
+// marked says that kernels find all that matters: they know no other quote, and no
+// comments.
+func (s *syntax) marked() bool { return s.quote == '"' && s.comment == 0 }
+
+// opens says that a field which begins at an offset has quotes.
+func (s *syntax) opens(text []byte, at int) bool {
+	return s.quote != 0 && at < len(text) && text[at] == s.quote
 }
 
 // Format implements lines.Syntax.
@@ -36,9 +57,14 @@ func (s *syntax) Begin(head []byte, whole bool) (names []string, at int, err err
 		return nil, 0, err
 	}
 	padded := append(slices.Clip(head), make([]byte, 8)...)[:len(head)]
-	for at < len(head) && (head[at] == '\n' || head[at] == '\r' && at+1 < len(head) && head[at+1] == '\n') {
-		at++
+	for skipped := range s.skipLines {
+		lf := bytes.IndexByte(head[at:], '\n')
+		if lf < 0 {
+			return nil, 0, fmt.Errorf("%w: its first %d bytes have %d lines, and --skip-lines %d are to be passed over", format.ErrUnsupported, len(head), skipped, s.skipLines)
+		}
+		at += lf + 1
 	}
+	at = s.firstRecord(head, at)
 	if at == len(head) {
 		return nil, 0, fmt.Errorf("%w: it has no line, and so no columns", format.ErrDamaged)
 	}
@@ -55,12 +81,21 @@ func (s *syntax) Begin(head []byte, whole bool) (names []string, at int, err err
 	values, numbers := make([]string, fields), 0
 	for i := range values {
 		field := head[t.at[i]+1 : t.at[i+1]]
-		if len(field) > 0 && field[0] == '"' {
+		if t.opens(field, 0) {
 			field, _ = t.Value(nil, field)
 		}
 		if values[i] = string(field); len(field) > 0 && looksLikeNumber(values[i]) {
 			numbers++
 		}
+	}
+	if s.names != nil {
+		if len(s.names) != fields {
+			return nil, 0, fmt.Errorf("%w: its first line has %d fields, and --column-names has %d names: %s", format.ErrUnsupported, fields, len(s.names), shorten(head[at:end]))
+		}
+		if s.header == lines.HeaderFirst {
+			at = end
+		}
+		return s.names, at, nil
 	}
 	if s.header == lines.HeaderNone {
 		for i := range values {
@@ -69,11 +104,31 @@ func (s *syntax) Begin(head []byte, whole bool) (names []string, at int, err err
 		return names, at, nil
 	}
 	if s.header == lines.HeaderAuto && numbers > 0 && numbers == len(values) {
-		return nil, 0, fmt.Errorf("%w: its first line is of numbers alone (%s), and no names of columns: --header none names them f0, f1, ..., and --header first takes the line as it is",
+		return nil, 0, fmt.Errorf("%w: its first line is of numbers alone (%s), and no names of columns: --column-names gives them some, --header none names them f0, f1, ..., and --header first takes the line as it is",
 			format.ErrUnsupported, shorten(head[at:end]))
 	}
 	names, err = namesOf(values)
 	return names, end, err
+}
+
+// firstRecord is where the first line is, from an offset on, that is neither blank nor a
+// comment.
+func (s *syntax) firstRecord(head []byte, at int) int {
+	for at < len(head) {
+		switch {
+		case head[at] == '\n', head[at] == '\r' && at+1 < len(head) && head[at+1] == '\n':
+			at++
+		case s.comment != 0 && head[at] == s.comment:
+			lf := bytes.IndexByte(head[at:], '\n')
+			if lf < 0 {
+				return len(head)
+			}
+			at += lf + 1
+		default:
+			return at
+		}
+	}
+	return at
 }
 
 // namesOf names the columns of a header line. A name that is empty, as pandas writes its
@@ -85,7 +140,7 @@ func namesOf(values []string) ([]string, error) {
 			continue
 		}
 		if strings.IndexByte(v, 0) >= 0 {
-			return nil, fmt.Errorf("%w: the name %q of column %d has a NUL byte; text in UTF-16 has to be converted first, such as by iconv -f UTF-16 -t UTF-8", format.ErrUnsupported, v, i+1)
+			return nil, fmt.Errorf("%w: the name %q of column %d has a NUL byte; it may be text in UTF-16, which --encoding utf-16le or utf-16be says", format.ErrUnsupported, v, i+1)
 		}
 		if first, twice := seen[v]; twice {
 			return nil, fmt.Errorf("%w: its header names column %q twice, at %d and %d; rename one of them, or name all by place with --header none", format.ErrUnsupported, v, first+1, i+1)

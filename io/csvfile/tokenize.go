@@ -29,17 +29,17 @@ func (s *syntax) Tokenizer(columns []string, wanted []int, most int) lines.Token
 }
 
 // Special implements lines.Tokenizer.
-func (*tokenizer) Special(first byte) bool { return first == '"' }
+func (t *tokenizer) Special(first byte) bool { return t.quote != 0 && first == t.quote }
 
 // Value implements lines.Tokenizer.
-func (*tokenizer) Value(scratch, field []byte) (value []byte, why string) {
+func (t *tokenizer) Value(scratch, field []byte) (value []byte, why string) {
 	field = field[1 : len(field)-1]
 	if len(field) <= 8 && cap(field) >= 8 { // most are
-		if quotes := kernel.Zeros(binary.LittleEndian.Uint64(field[:8]) ^ '"'*ones); quotes<<(64-8*len(field)) == 0 {
+		if quotes := kernel.Zeros(binary.LittleEndian.Uint64(field[:8]) ^ uint64(t.quote)*ones); quotes<<(64-8*len(field)) == 0 {
 			return field, ""
 		}
 	}
-	at := bytes.IndexByte(field, '"')
+	at := bytes.IndexByte(field, t.quote)
 	if at < 0 {
 		return field, ""
 	}
@@ -47,7 +47,7 @@ func (*tokenizer) Value(scratch, field []byte) (value []byte, why string) {
 	for at >= 0 { // each is doubled
 		scratch = append(scratch, field[:at+1]...)
 		field = field[min(at+2, len(field)):]
-		at = bytes.IndexByte(field, '"')
+		at = bytes.IndexByte(field, t.quote)
 	}
 	return append(scratch, field...), ""
 }
@@ -61,15 +61,22 @@ func (t *tokenizer) Next(f *lines.Fields, text []byte, at, most int, last bool) 
 	f.At, f.Starts = f.At[:cap(f.At)], append(f.Starts[:0], uint32(at))
 	t.window.to = 0
 	for f.Rows < most && at < len(text) {
-		if end := t.records(f, at, most); end > at {
-			at = end
-			continue
+		if t.marked() {
+			if end := t.records(f, at, most); end > at {
+				at = end
+				continue
+			}
 		}
 		end, whole := len(text), last
 		if lf := bytes.IndexByte(text[at:], '\n'); lf >= 0 {
 			end, whole = at+lf, true
 		}
-		if next, skip, whole = t.line(f, at, end, last, whole); !whole {
+		if t.comment != 0 && text[at] == t.comment {
+			if f.Rows > 0 { // whose last would end behind the comment
+				break
+			}
+			next, skip = min(end+1, len(text)), !whole
+		} else if next, skip, whole = t.line(f, at, end, last, whole); !whole {
 			break
 		}
 		if at = next; len(f.Starts) == f.Rows {
@@ -162,7 +169,7 @@ func (t *tokenizer) line(f *lines.Fields, at, end int, last, whole bool) (next i
 		return next, false, true
 	}
 	row[0], row[n] = uint32(at-1), uint32(to)
-	if quotes > 0 && quotes != around(text, row[:n+1]) {
+	if quotes > 0 && quotes != t.around(text, row[:n+1]) {
 		return t.record(f, at, last)
 	}
 	f.Rows++
@@ -170,9 +177,9 @@ func (t *tokenizer) line(f *lines.Fields, at, end int, last, whole bool) (next i
 }
 
 // around counts the quotes that stand around fields.
-func around(text []byte, row []uint32) (quotes int) {
+func (t *tokenizer) around(text []byte, row []uint32) (quotes int) {
 	for i, to := range row[1:] {
-		if from := row[i] + 1; to > from+1 && text[from] == '"' && text[to-1] == '"' {
+		if from := row[i] + 1; to > from+1 && t.opens(text, int(from)) && text[to-1] == t.quote {
 			quotes += 2
 		}
 	}
@@ -185,11 +192,11 @@ const ones = 0x0101010101010101
 // split notes the delimiters of a line from row[1] on, as many as a row has and at most
 // some more, and gives the number of fields, and of quotes.
 func (t *tokenizer) split(text []byte, at, end int, row []uint32) (n, quotes int) {
-	pattern, columns := uint64(t.delimiter)*ones, t.columns
+	pattern, quoted, columns := uint64(t.delimiter)*ones, uint64(t.quote)*ones, t.columns
 	row = row[:columns+8]
 	for n = 1; at < end; at += 8 {
 		w := binary.LittleEndian.Uint64(text[at : at+8])
-		found, quote := kernel.Zeros(w^pattern), kernel.Zeros(w^('"'*ones))
+		found, quote := kernel.Zeros(w^pattern), kernel.Zeros(w^quoted)
 		if rest := end - at; rest < 8 {
 			found &= 1<<(8*rest) - 1
 			quote &= 1<<(8*rest) - 1
@@ -200,7 +207,7 @@ func (t *tokenizer) split(text []byte, at, end int, row []uint32) (n, quotes int
 		}
 		if n >= columns {
 			rest := text[at:end]
-			return n + bytes.Count(rest, []byte{t.delimiter}), quotes + bytes.Count(rest, []byte{'"'})
+			return n + bytes.Count(rest, []byte{t.delimiter}), quotes + bytes.Count(rest, []byte{t.quote})
 		}
 		for ; found != 0; found &= found - 1 {
 			row[n] = uint32(at + bits.TrailingZeros64(found)/8)
@@ -277,14 +284,14 @@ func (t *tokenizer) quoted(text []byte, at int, last bool) (end, fields int, rea
 	}
 	for {
 		stop := at
-		inQuotes := at < len(text) && text[at] == '"'
+		inQuotes := t.opens(text, at)
 		if inQuotes {
 			for stop++; ; stop++ { // to behind the closing quote
-				q := bytes.IndexByte(text[stop:], '"')
+				q := bytes.IndexByte(text[stop:], t.quote)
 				if q < 0 {
 					return unknown(notClosed)
 				}
-				if stop += q + 1; stop == len(text) || text[stop] != '"' {
+				if stop += q + 1; stop == len(text) || text[stop] != t.quote {
 					break
 				}
 			}

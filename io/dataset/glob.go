@@ -29,7 +29,7 @@ func (a Lister) listGlob(pattern string) (Listing, error) {
 			rest = append(rest, elem)
 		}
 	}
-	g := globber{walker: walker{accept: a.accept}}
+	g := globber{walker: walker{accept: a.accept, format: a.Format}}
 	if err := g.match(base, rest); err != nil {
 		return Listing{}, err
 	}

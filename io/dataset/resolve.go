@@ -169,7 +169,7 @@ func parquetExtension(name string) bool {
 
 // listDir walks a directory; an empty result is not an error.
 func (a Lister) listDir(dir string) (Listing, error) {
-	w := walker{accept: a.accept}
+	w := walker{accept: a.accept, format: a.Format}
 	if err := w.walk(dir, nil); err != nil {
 		return Listing{}, err
 	}
@@ -194,6 +194,7 @@ type walker struct {
 	Listing
 
 	accept func(path string) (bool, error)
+	format format.Name // the only one; empty: any
 }
 
 func (w *walker) sort() {
@@ -239,10 +240,13 @@ func (w *walker) visit(path string, mode fs.FileMode, above []fs.FileInfo) error
 		}
 		mode = info.Mode().Type()
 	}
+	takes, known := TakesName(path, w.format)
 	switch {
 	case mode.IsDir():
 		return w.walk(path, above)
-	case !mode.IsRegular(): // a fifo or device would block or never end
+	case !mode.IsRegular() && known && takes: // a fifo or device would block or never end
+		return asInput(fmt.Errorf("input %q: not a regular file (%s), and its name says that it has data: take it out of the folder, or name the files that are to be read", path, mode))
+	case !mode.IsRegular():
 		w.Skipped = append(w.Skipped, path)
 		return nil
 	}

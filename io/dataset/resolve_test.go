@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 // makeTree makes files with the given contents below a new directory, where
@@ -161,6 +162,30 @@ func TestDetect(t *testing.T) {
 			t.Errorf("Detect(%q) = %q; want %q", name, got, want)
 		case err != nil && (!errors.Is(err, ErrInput) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), name)):
 			t.Errorf("Detect(%q) = %v; want %q", name, err, want)
+		}
+	}
+}
+
+// TestNoRegularFile: what has the name of data and cannot be read is not passed over; what has
+// another is skipped.
+func TestNoRegularFile(t *testing.T) {
+	dir := makeTree(t, map[string]string{"d/a.parquet": "PAR1", "d/pipes/_b.parquet": "PAR1"})
+	for _, c := range []struct{ name, says string }{
+		{"pipe", ""},
+		{"_pipe.parquet", ""},
+		{"b.parquet", "not a regular file (p---------)"},
+		{"b.csv.gz", "not a regular file (p---------)"},
+	} {
+		path := filepath.Join(dir, "d", "pipes", c.name)
+		if err := unix.Mkfifo(path, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		files, err := Resolve([]string{dir + "/d"})
+		if c.says == "" && (err != nil || len(files) != 1) || c.says != "" && (!errors.Is(err, ErrInput) || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("with %s: %q, %v; want %q", c.name, files, err, c.says)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

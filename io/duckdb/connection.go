@@ -81,13 +81,28 @@ func connect(path string) (_ *connection, err error) {
 	return c, err
 }
 
+// OtherVersion words what DuckDB says of a file of a version that this program's cannot read;
+// empty where it says something else.
+func OtherVersion(said string) string {
+	of, rest, _ := strings.Cut(said, "\n")
+	if !strings.Contains(of, "can only read versions between") {
+		return ""
+	}
+	if _, after, found := strings.Cut(of, "IO Error: "); found {
+		of = after
+	}
+	by, _, _ := strings.Cut(rest, "\n")
+	return fmt.Sprintf("%s %s This millrace has DuckDB %s: in the one that wrote the file, copy it by ATTACH 'copy.duckdb' (STORAGE_VERSION 'v1.0.0') and COPY FROM DATABASE, or of an old one EXPORT DATABASE",
+		of, by, bindings.LibraryVersion())
+}
+
 // fault tells what is wrong with a file, by what DuckDB says of it.
 func fault(said string) error {
 	first, _, _ := strings.Cut(said, "\n")
 	err := errors.New(strings.TrimSuffix(first, "."))
 	switch {
-	case strings.Contains(said, "created with a newer version"):
-		return fmt.Errorf("%w: %w; this millrace has DuckDB %s: copy the file by ATTACH 'copy.duckdb' (STORAGE_VERSION 'v1.0.0') and COPY FROM DATABASE in the one that wrote it", format.ErrUnsupported, err, bindings.LibraryVersion())
+	case OtherVersion(said) != "":
+		return fmt.Errorf("%w: %s", format.ErrUnsupported, OtherVersion(said))
 	case strings.Contains(said, "Cannot open encrypted database"):
 		return fmt.Errorf("%w: %w; copy it by ATTACH and COPY FROM DATABASE into a file that is not encrypted", format.ErrUnsupported, err)
 	case strings.Contains(said, "not a valid DuckDB database file"), strings.Contains(said, "Corrupt database file"):

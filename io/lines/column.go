@@ -262,7 +262,7 @@ func (c *texts) put(p *piece, row, field int, value []byte) {
 		return
 	}
 	if !p.ascii && !utf8.Valid(value) {
-		p.bad(row, field, value, "is no UTF-8; convert the file first, such as by iconv -f ISO-8859-1 -t UTF-8")
+		p.bad(row, field, value, "is no UTF-8; say what it is, such as by --encoding windows-1252 or latin-1")
 		c.valid.null(len(c.ends) - 1)
 		return
 	}
@@ -313,41 +313,50 @@ func (c *none) finish() arrow.Array { return array.NewNull(c.rows) }
 func (c *none) drop() {}
 
 // numbers is a column of values as they lie in memory.
-func numbers[T any](mem memory.Allocator, t arrow.FixedWidthDataType, cast func([]byte) []T, parse func(text []byte, from, to int) (T, bool)) *fixed[T] {
+func numbers[T any](mem memory.Allocator, t arrow.FixedWidthDataType, cast func([]byte) []T, f *forms, parse func(text []byte, from, to int) (T, bool)) *fixed[T] {
+	if !f.plainNumerals {
+		parse = reading(f.numeral, parse)
+	}
+	return moments(mem, t, cast, parse)
+}
+
+// moments is numbers of what is written in another way.
+func moments[T any](mem memory.Allocator, t arrow.FixedWidthDataType, cast func([]byte) []T, parse func(text []byte, from, to int) (T, bool)) *fixed[T] {
 	return &fixed[T]{dataType: t, mem: mem, parse: parse, cast: cast, bytes: t.BitWidth() / 8}
 }
 
-// newColumn makes the column of a type that ParseType knows.
-func newColumn(mem memory.Allocator, t arrow.DataType) column {
+// newColumn makes the column of a type that ParseType knows, of values that are written
+// as f says.
+func newColumn(mem memory.Allocator, t arrow.DataType, f *forms) column {
 	switch t := t.(type) {
 	case *arrow.Int64Type:
-		return numbers(mem, t, arrow.Int64Traits.CastFromBytes, parseInt64)
+		return numbers(mem, t, arrow.Int64Traits.CastFromBytes, f, parseInt64)
 	case *arrow.Int32Type:
-		return numbers(mem, t, arrow.Int32Traits.CastFromBytes, smallInt[int32])
+		return numbers(mem, t, arrow.Int32Traits.CastFromBytes, f, smallInt[int32])
 	case *arrow.Int16Type:
-		return numbers(mem, t, arrow.Int16Traits.CastFromBytes, smallInt[int16])
+		return numbers(mem, t, arrow.Int16Traits.CastFromBytes, f, smallInt[int16])
 	case *arrow.Int8Type:
-		return numbers(mem, t, arrow.Int8Traits.CastFromBytes, smallInt[int8])
+		return numbers(mem, t, arrow.Int8Traits.CastFromBytes, f, smallInt[int8])
 	case *arrow.Uint64Type:
-		return numbers(mem, t, arrow.Uint64Traits.CastFromBytes, parseUint64)
+		return numbers(mem, t, arrow.Uint64Traits.CastFromBytes, f, parseUint64)
 	case *arrow.Uint32Type:
-		return numbers(mem, t, arrow.Uint32Traits.CastFromBytes, smallUint[uint32])
+		return numbers(mem, t, arrow.Uint32Traits.CastFromBytes, f, smallUint[uint32])
 	case *arrow.Uint16Type:
-		return numbers(mem, t, arrow.Uint16Traits.CastFromBytes, smallUint[uint16])
+		return numbers(mem, t, arrow.Uint16Traits.CastFromBytes, f, smallUint[uint16])
 	case *arrow.Uint8Type:
-		return numbers(mem, t, func(b []byte) []uint8 { return b }, smallUint[uint8])
+		return numbers(mem, t, func(b []byte) []uint8 { return b }, f, smallUint[uint8])
 	case *arrow.Float64Type:
-		return numbers(mem, t, arrow.Float64Traits.CastFromBytes, powersOfTen().parse)
+		return numbers(mem, t, arrow.Float64Traits.CastFromBytes, f, powersOfTen().parse)
 	case *arrow.Float32Type:
-		return numbers(mem, t, arrow.Float32Traits.CastFromBytes, powersOfTen().parse32)
+		return numbers(mem, t, arrow.Float32Traits.CastFromBytes, f, powersOfTen().parse32)
 	case *arrow.BooleanType:
-		return &truths{fixed: fixed[bool]{dataType: t, mem: mem, parse: parseBool}}
+		return &truths{fixed: fixed[bool]{dataType: t, mem: mem, parse: f.parseBool}}
 	case *arrow.Date32Type:
-		return numbers(mem, t, arrow.Date32Traits.CastFromBytes, parseDate)
+		return moments(mem, t, arrow.Date32Traits.CastFromBytes, f.parseDate)
 	case *arrow.TimestampType:
-		return timestamps(mem, t)
+		return timestamps(mem, t, f)
 	case *arrow.Decimal128Type:
-		return numbers(mem, t, arrow.Decimal128Traits.CastFromBytes, func(text []byte, from, to int) (decimal128.Num, bool) {
+		return numbers(mem, t, arrow.Decimal128Traits.CastFromBytes, f, func(text []byte, from, to int) (decimal128.Num, bool) {
 			return parseDecimal(text[from:to], t)
 		})
 	case *arrow.StringType:
@@ -357,9 +366,9 @@ func newColumn(mem memory.Allocator, t arrow.DataType) column {
 	}
 }
 
-func timestamps(mem memory.Allocator, t *arrow.TimestampType) column {
-	c := numbers(mem, t, arrow.TimestampTraits.CastFromBytes, func(text []byte, from, to int) (arrow.Timestamp, bool) {
-		m, ok := parseMoment(text[from:to])
+func timestamps(mem memory.Allocator, t *arrow.TimestampType, f *forms) column {
+	c := moments(mem, t, arrow.TimestampTraits.CastFromBytes, func(text []byte, from, to int) (arrow.Timestamp, bool) {
+		m, ok := f.moment(text[from:to])
 		if !ok {
 			return 0, false
 		}
@@ -367,7 +376,7 @@ func timestamps(mem memory.Allocator, t *arrow.TimestampType) column {
 		return arrow.Timestamp(v), why == ""
 	})
 	c.why = func(text []byte) string {
-		m, ok := parseMoment(text)
+		m, ok := f.moment(text)
 		if !ok {
 			return ""
 		}
@@ -377,13 +386,13 @@ func timestamps(mem memory.Allocator, t *arrow.TimestampType) column {
 	return c
 }
 
-func parseDate(text []byte, from, to int) (arrow.Date32, bool) {
-	days, ok := parseDay(text[from:to])
+func (f *forms) parseDate(text []byte, from, to int) (arrow.Date32, bool) {
+	days, ok := f.date(text[from:to])
 	return arrow.Date32(days), ok
 }
 
-// parseBool reads true and false in any case, and 1 and 0.
-func parseBool(text []byte, from, to int) (v, ok bool) {
+// parseBool reads true and false in any case, 1 and 0, and what is given.
+func (f *forms) parseBool(text []byte, from, to int) (v, ok bool) {
 	switch value := text[from:to]; {
 	case len(value) == 1 && value[0]|1 == '1':
 		return value[0] == '1', true
@@ -391,6 +400,7 @@ func parseBool(text []byte, from, to int) (v, ok bool) {
 		return true, true
 	case bytes.EqualFold(value, []byte("false")):
 		return false, true
+	default:
+		return f.truth(value)
 	}
-	return false, false
 }

@@ -57,9 +57,10 @@ func codecIn(head []byte) codec {
 // zstd --long=27, which is the most that its own program takes unasked.
 const maxWindow = 128 << 20
 
-// openText opens a file, and decompresses it where its first bytes say that it is
-// compressed. name is what it stands in for, if anything. stop is asked meanwhile.
-func openText(path, name string, scratch *scratch, stop func() error) (_ *textFile, err error) {
+// openText opens a file, and keeps its text where that is not as it lies there: its first
+// bytes say that it is compressed, or it has an encoding, which is nil for UTF-8. name is
+// what it stands in for, if anything. stop is asked meanwhile.
+func openText(path, name string, e *encoding, scratch *scratch, stop func() error) (_ *textFile, err error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -77,14 +78,14 @@ func openText(path, name string, scratch *scratch, stop func() error) (_ *textFi
 	if err := f.tell(head[:n]); err != nil {
 		return nil, err
 	}
-	if f.codec == plain {
+	if f.codec == plain && e == nil {
 		f.size = f.seen.Size()
 		return f, nil
 	}
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
-	return f, f.decompress(file, scratch, stop)
+	return f, f.keep(file, e, scratch, stop)
 }
 
 // codecBytes are the first bytes that tell a codec.
@@ -99,21 +100,23 @@ func (f *textFile) tell(head []byte) error {
 	return nil
 }
 
-// decompress keeps the text of a stream in the scratch file.
-func (f *textFile) decompress(from io.Reader, scratch *scratch, stop func() error) error {
+// keep keeps the text of a stream in the scratch file, as UTF-8.
+func (f *textFile) keep(from io.Reader, e *encoding, scratch *scratch, stop func() error) error {
 	f.text = &extents{scratch: scratch}
-	err := decompress(f.text, bufio.NewReaderSize(from, 1<<20), f.codec, stop)
+	err := decompress(f.text, bufio.NewReaderSize(from, 1<<20), f.codec, e, stop)
 	f.size = f.text.size
-	if err != nil {
+	if err != nil && f.codec != plain {
 		return fmt.Errorf("%s text: %w", f.codec, err)
 	}
-	return nil
+	return err
 }
 
-// decompress writes all members or frames of a stream, one after the other.
-func decompress(to io.Writer, from *bufio.Reader, c codec, stop func() error) error {
+// decompress writes all members or frames of a stream, one after the other, as UTF-8.
+func decompress(to io.Writer, from *bufio.Reader, c codec, e *encoding, stop func() error) error {
 	var text io.Reader
 	switch c {
+	case plain:
+		text = from
 	case gzipped:
 		z, err := gzip.NewReader(from)
 		if err != nil {
@@ -127,6 +130,9 @@ func decompress(to io.Writer, from *bufio.Reader, c codec, stop func() error) er
 		}
 		defer z.Close()
 		text = z
+	}
+	if e != nil {
+		text = e.reader(text)
 	}
 	buffer := make([]byte, 1<<20)
 	for {
@@ -148,6 +154,8 @@ func decompress(to io.Writer, from *bufio.Reader, c codec, stop func() error) er
 
 func damaged(err error) error {
 	switch {
+	case errors.Is(err, format.ErrDamaged), errors.Is(err, format.ErrUnsupported):
+		return err
 	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
 		return fmt.Errorf("%w: a frame asks for a window of more than %d MiB; compress it again without --long above 27", format.ErrUnsupported, maxWindow>>20)
 	case errors.Is(err, zstd.ErrUnknownDictionary):

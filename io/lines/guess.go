@@ -43,7 +43,7 @@ type guess struct {
 
 // see takes a value into account. It has no quotes any more; quoted says that it had
 // some, as text of JSON has.
-func (g *guess) see(value []byte, isText bool) {
+func (g *guess) see(value []byte, f *forms, isText bool) {
 	g.rows++
 	var v guess
 	switch {
@@ -53,9 +53,9 @@ func (g *guess) see(value []byte, isText bool) {
 	case g.kind == textKind: // and stays it
 		return
 	case isText:
-		v = ofText(value)
+		v = f.ofText(value)
 	default:
-		v = ofValue(value)
+		v = f.ofValue(value)
 	}
 	if v.kind != g.kind {
 		v.why = shortText(value)
@@ -125,10 +125,17 @@ func (g *guess) dataType() arrow.DataType {
 }
 
 // ofValue is the guess by one value.
-func ofValue(value []byte) guess {
+func (f *forms) ofValue(value []byte) guess {
 	trimmed := bytes.TrimSpace(value)
 	if len(trimmed) == 0 {
 		return guess{kind: textKind}
+	}
+	if !f.plainNumerals {
+		number, ok := f.numeral.plain(nil, trimmed)
+		if !ok || len(number) == 0 {
+			return f.ofText(value)
+		}
+		trimmed = number
 	}
 	var room [64]byte
 	padded := room[:]
@@ -158,12 +165,16 @@ func ofValue(value []byte) guess {
 	if _, ok := parseNotFinite(trimmed); ok {
 		return guess{kind: number}
 	}
-	return ofText(value)
+	return f.ofText(value)
 }
 
 // ofText is the guess by text that is no number whatever it looks like.
-func ofText(value []byte) guess {
-	m, ok := parseMoment(bytes.TrimSpace(value))
+func (f *forms) ofText(value []byte) guess {
+	trimmed := bytes.TrimSpace(value)
+	if _, is := f.truth(trimmed); is {
+		return guess{kind: truth}
+	}
+	m, ok := f.moment(trimmed)
 	switch {
 	case !ok:
 		return guess{kind: textKind}

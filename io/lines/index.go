@@ -188,7 +188,7 @@ func (x *index) step(ctx context.Context, i int64, guessed *splits) (next int64,
 		}
 		s = x.syntax.Split(text, x.state, x.opts.MaxLineBytes)
 	}
-	if x.state != AtRecord && x.state != Skipping {
+	if x.state != AtRecord && x.state != Skipping && x.state != Commenting {
 		ends := to
 		if s.First >= 0 {
 			ends = from + int64(s.First)

@@ -15,7 +15,7 @@ func SkipMark(head []byte) (int, error) {
 		return 3, nil
 	case bytes.HasPrefix(head, []byte{0xff, 0xfe}), bytes.HasPrefix(head, []byte{0xfe, 0xff}),
 		bytes.HasPrefix(head, []byte{0, 0, 0xfe, 0xff}):
-		return 0, fmt.Errorf("%w: its text is UTF-16 or UTF-32, by its byte-order mark; convert it first, such as by iconv -f UTF-16 -t UTF-8", format.ErrUnsupported)
+		return 0, fmt.Errorf("%w: its text is UTF-16 or UTF-32, by its byte-order mark; say --encoding utf-16, or convert it first", format.ErrUnsupported)
 	}
 	return 0, nil
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/millrace/millrace/io/format"
 )
 
 // ErrOptions says that what was said of files of lines is wrong, or does not fit them.
@@ -45,6 +47,34 @@ type Options struct {
 	Header    Header `json:"header"` // of CSV; auto by default
 	Nested    Nested `json:"nested"` // of JSON Lines; refuse by default
 
+	// What follows stands in manifests only where it is given.
+
+	// Encoding is that of the text, by a name that ParseEncoding knows. Empty: UTF-8.
+	Encoding string `json:"encoding,omitempty"`
+	// Quote stands around fields of CSV: one character, or "none". Empty: a double quote.
+	Quote string `json:"quote,omitempty"`
+	// Comment begins lines of CSV that are none of the table's: one character. Empty: no
+	// line is such.
+	Comment string `json:"comment,omitempty"`
+	// SkipLines is how many lines of each CSV file come before its header.
+	SkipLines int `json:"skip_lines,omitempty"`
+	// ColumnNames are those of CSV's columns. With HeaderFirst they take the place of
+	// the first line's; else there is no such line.
+	ColumnNames []string `json:"column_names,omitempty"`
+	// Decimal stands before the fraction of CSV's numbers: "." or ",". Empty: ".".
+	Decimal string `json:"decimal_separator,omitempty"`
+	// Thousands stands between groups of three digits of CSV's whole numbers: one of
+	// . , ' _ or a space, which is any of three. Empty: nothing does.
+	Thousands string `json:"thousands_separator,omitempty"`
+	// TrueValues and FalseValues are texts of CSV that are booleans, besides true, false,
+	// 1 and 0.
+	TrueValues  []string `json:"true_values,omitempty"`
+	FalseValues []string `json:"false_values,omitempty"`
+	// DateFormat and TimestampFormat are how dates and times are written, as strptime has
+	// it. Empty: ISO 8601.
+	DateFormat      string `json:"date_format,omitempty"`
+	TimestampFormat string `json:"timestamp_format,omitempty"`
+
 	// BlockBytes is the size of the blocks of text that spans are made of, and
 	// MaxLineBytes the most bytes of one record. They are for tests: 0 means 4 MiB.
 	BlockBytes   int `json:"-"`
@@ -65,6 +95,12 @@ func (o *Options) EnsureDefaults() {
 	}
 	if o.Nested == "" {
 		o.Nested = NestedRefuse
+	}
+	if e, err := encodingOf(o.Encoding); e == nil && err == nil {
+		o.Encoding = ""
+	}
+	if o.Decimal == "." {
+		o.Decimal = ""
 	}
 	if o.BlockBytes <= 0 {
 		o.BlockBytes = defaultBlockBytes
@@ -98,8 +134,34 @@ func (o *Options) Validate() error {
 	default:
 		bad("--nested (%s) must be refuse or dots", o.Nested)
 	}
-	if _, err := o.DelimiterOf(""); err != nil {
+	delimiter, err := o.DelimiterOf("")
+	if err != nil {
 		bad("%w", err)
+	}
+	quote, err := o.QuoteByte()
+	if err != nil {
+		bad("%w", err)
+	}
+	comment, err := o.CommentByte()
+	if err != nil {
+		bad("%w", err)
+	}
+	if quote != 0 && quote == delimiter || comment != 0 && (comment == delimiter || comment == quote) {
+		bad("--delimiter, --quote and --comment must be different characters")
+	}
+	if o.SkipLines < 0 {
+		bad("--skip-lines (%d) must be 0 or more", o.SkipLines)
+	}
+	for i, name := range o.ColumnNames {
+		if name == "" || slices.Contains(o.ColumnNames[:i], name) {
+			bad("--column-names: name %d (%q) is empty, or there twice", i+1, name)
+		}
+	}
+	if _, err := newForms(o, format.CSV); err != nil {
+		bad("%w", err)
+	}
+	if _, err := encodingOf(o.Encoding); err != nil {
+		bad("--encoding %w", err)
 	}
 	for i, t := range o.Types {
 		if slices.ContainsFunc(o.Types[:i], func(b ColumnType) bool { return b.Name == t.Name }) {
@@ -129,6 +191,35 @@ func (o *Options) DelimiterOf(path string) (byte, error) {
 		return 0, fmt.Errorf("--delimiter (%s) must be one character such as ';' or '|', or tab; letters, digits, signs, the quote and ends of lines cannot be one", o.Delimiter)
 	}
 	return c, nil
+}
+
+// character reads an option that is one character of ASCII which no value needs.
+func character(flag, text string) (byte, error) {
+	c := text[0]
+	letter := c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9'
+	if len(text) > 1 || c >= 0x80 || letter || strings.IndexByte("\r\n.+-\x00", c) >= 0 {
+		return 0, fmt.Errorf("--%s (%s) must be one character that is no letter, digit, sign or end of a line", flag, text)
+	}
+	return c, nil
+}
+
+// QuoteByte is what stands around fields of CSV; 0 where nothing does.
+func (o *Options) QuoteByte() (byte, error) {
+	switch o.Quote {
+	case "":
+		return '"', nil
+	case "none":
+		return 0, nil
+	}
+	return character("quote", o.Quote)
+}
+
+// CommentByte is what comments of CSV begin with; 0 where there are none.
+func (o *Options) CommentByte() (byte, error) {
+	if o.Comment == "" {
+		return 0, nil
+	}
+	return character("comment", o.Comment)
 }
 
 // givenType is the type that the job gives a column.

@@ -146,7 +146,7 @@ func (r *reader) newSpanReader(columns []int) *spanReader {
 	}
 	s.schema = arrow.NewSchema(fields, nil)
 	for _, c := range wanted {
-		s.made = append(s.made, newColumn(r.opts.Allocator, t.schema.Field(c).Type))
+		s.made = append(s.made, newColumn(r.opts.Allocator, t.schema.Field(c).Type, t.forms))
 	}
 	s.tokens = t.syntax.Tokenizer(t.names, wanted, t.set.opts.MaxLineBytes)
 	s.piece = piece{Fields: &Fields{}, tokens: s.tokens, nulls: t.set.nulls, bad: s.badValue, scratch: make([]byte, 0, 256)}

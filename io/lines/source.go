@@ -3,6 +3,7 @@ package lines
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 
@@ -39,9 +40,13 @@ func (s *Set) loadSource(ctx context.Context, src format.AheadSource, name strin
 	if err := text.tell(head); err != nil {
 		return nil, err
 	}
-	if text.codec != plain {
+	e, err := encodingOf(s.opts.Encoding)
+	if err != nil {
+		return nil, fmt.Errorf("%w: --encoding %w", ErrOptions, err)
+	}
+	if text.codec != plain || e != nil {
 		defer fetchAhead(ctx, src, []format.Range{{Length: text.size}})()
-		if err := text.decompress(&sourceStream{ctx: ctx, source: src}, &s.scratch, s.stop); err != nil {
+		if err := text.keep(&sourceStream{ctx: ctx, source: src}, e, &s.scratch, s.stop); err != nil {
 			return nil, err
 		}
 		return s.learn(ctx, text, syntax)

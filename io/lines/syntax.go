@@ -32,9 +32,10 @@ type State uint8
 
 // States of all syntaxes; others are a syntax's own.
 const (
-	AtRecord State = iota // between records
-	Skipping              // in a line that is no record, up to its end
-	OwnState              // the first of a syntax's own
+	AtRecord   State = iota // between records
+	Skipping                // in a line that is no record, up to its end
+	Commenting              // in a line that is no row, up to its end
+	OwnState                // the first of a syntax's own
 )
 
 // Split is what a block of text has of the records that end in it. Offsets are from the

@@ -18,6 +18,7 @@ import (
 type table struct {
 	set    *Set
 	syntax Syntax
+	forms  *forms
 	text   *textFile
 	index  index
 
@@ -34,7 +35,11 @@ const headBytes = 1 << 20
 
 // load learns all there is to know of a file but its types.
 func (s *Set) load(ctx context.Context, path, name string, syntax Syntax) (*table, error) {
-	text, err := openText(path, name, &s.scratch, s.stop)
+	e, err := encodingOf(s.opts.Encoding)
+	if err != nil {
+		return nil, fmt.Errorf("%w: --encoding %w", ErrOptions, err)
+	}
+	text, err := openText(path, name, e, &s.scratch, s.stop)
 	if err != nil {
 		return nil, err
 	}
@@ -48,6 +53,9 @@ func (s *Set) load(ctx context.Context, path, name string, syntax Syntax) (*tabl
 // learn is load of an open text.
 func (s *Set) learn(ctx context.Context, text *textFile, syntax Syntax) (_ *table, err error) {
 	t := &table{set: s, syntax: syntax, text: text}
+	if t.forms, err = newForms(&s.opts, syntax.Format()); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrOptions, err)
+	}
 	head := make([]byte, min(t.text.size, headBytes))
 	if err := t.text.read(ctx, head, 0); err != nil {
 		return nil, err
@@ -118,12 +126,12 @@ func (t *table) see(g *guess, f *Fields, tokens Tokenizer, scratch []byte, row, 
 	p := piece{Fields: f}
 	from, to := p.cell(row, field)
 	if to <= from {
-		g.see(nil, false)
+		g.see(nil, t.forms, false)
 		return
 	}
 	value := f.Text[from:to]
 	quoted := tokens.Special(value[0])
-	if !quoted && len(t.set.nulls) == 0 && g.agrees(f.Text, from, to) {
+	if !quoted && len(t.set.nulls) == 0 && t.forms.plainNumerals && g.agrees(f.Text, from, to) {
 		return
 	}
 	if quoted {
@@ -133,10 +141,10 @@ func (t *table) see(g *guess, f *Fields, tokens Tokenizer, scratch []byte, row, 
 		}
 	}
 	if t.set.isNull(value) || quoted && len(value) == 0 && !t.quotesMakeText() {
-		g.see(nil, false)
+		g.see(nil, t.forms, false)
 		return
 	}
-	g.see(value, quoted && t.quotesMakeText())
+	g.see(value, t.forms, quoted && t.quotesMakeText())
 }
 
 // quotesMakeText says that a value in quotes is text, whatever it looks like.
@@ -288,7 +296,7 @@ func (t *table) advice(column int, value []byte) string {
 		return fmt.Sprintf("correct the line, or give the column another type than %s by --types", is)
 	}
 	g := t.set.joined[name].clone()
-	g.see(value, false)
+	g.see(value, t.forms, false)
 	return fmt.Sprintf("correct the line, or give the column's type, which the first rows made %s, such as --types %s=%s",
 		is, escapeName(name), TypeName(g.dataType()))
 }

@@ -70,13 +70,16 @@ func append8(dst []byte, v uint64) []byte {
 
 // valueCell is the cell of an array of plain values.
 func valueCell(a arrow.Array, to Type) (cell, error) {
+	if to.Enum != "" {
+		return enumCell(a, to)
+	}
 	switch to.OID {
 	case pgtype.Int2OID, pgtype.Int4OID, pgtype.Int8OID, pgtype.NumericOID:
 		return numberCell(a, to)
 	case pgtype.Float4OID, pgtype.Float8OID:
 		return floatCell(a, to)
 	case pgtype.TextOID, pgtype.VarcharOID:
-		return textCell(a)
+		return textCell(a, to)
 	case pgtype.UUIDOID:
 		if texts, ok := a.(array.StringLike); ok {
 			return uuidCell(texts), nil
@@ -127,6 +130,9 @@ func integers(a arrow.Array) func(row int) int64 {
 }
 
 func numberCell(a arrow.Array, to Type) (cell, error) {
+	if from, err := TypeOf(a.DataType()); err == nil && to.checks(from) {
+		return checkedNumber(a, to)
+	}
 	if v := integers(a); v != nil {
 		switch to.OID {
 		case pgtype.Int2OID:
@@ -191,6 +197,9 @@ func decimals(a arrow.Array) func(row int) *big.Int {
 }
 
 func floatCell(a arrow.Array, to Type) (cell, error) {
+	if from, err := TypeOf(a.DataType()); err == nil && to.checks(from) {
+		return checkedFloat(a, to), nil
+	}
 	var v func(row int) float64
 	switch a := a.(type) {
 	case *array.Float16:
@@ -226,13 +235,13 @@ var (
 	errField = fmt.Errorf("it has more than the %d bytes that a field can have", maxField)
 )
 
-func textCell(a arrow.Array) (cell, error) {
+func textCell(a arrow.Array, to Type) (cell, error) {
 	if a.DataType().ID() == arrow.NULL {
 		return func(dst []byte, _ int) ([]byte, error) { return appendNull(dst), nil }, nil
 	}
 	texts, ok := a.(array.StringLike)
 	if !ok {
-		return nil, mismatch(a, Type{OID: pgtype.TextOID})
+		return nil, mismatch(a, to)
 	}
 	return func(dst []byte, row int) ([]byte, error) {
 		text := texts.Value(row)
@@ -246,6 +255,8 @@ func textCell(a arrow.Array) (cell, error) {
 			return dst, errNUL
 		case !utf8.Valid(dst[start+4:]):
 			return dst, errUTF8
+		case to.Length > 0 && len(text) > to.Length && utf8.RuneCount(dst[start+4:]) > to.Length:
+			return dst, fmt.Errorf("text has %d characters, which is too long for %s: ALTER the column's type", utf8.RuneCount(dst[start+4:]), to)
 		}
 		return dst, nil
 	}, nil

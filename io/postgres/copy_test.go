@@ -242,6 +242,8 @@ func TestValuesRefused(t *testing.T) {
 		{"one that would come back otherwise", arrow.BinaryTypes.String, Type{OID: pgtype.UUIDOID}, `["01234567-89AB-CDEF-0123-456789ABCDEF"]`, "it is no UUID as PostgreSQL writes them"},
 		{"one of too many digits", arrow.BinaryTypes.String, Type{OID: pgtype.UUIDOID}, `["01234567-89ab-cdef-0123-456789abcdef0"]`, "it is no UUID"},
 		{"a NUL in a text", arrow.BinaryTypes.String, Type{}, `["a","b\u0000c"]`, `column "v": row 1, whose "v" is "b\x00c": value cannot be stored in PostgreSQL: text has a NUL character`},
+		{"a text that is too long", arrow.BinaryTypes.String, Type{OID: pgtype.VarcharOID, Length: 3}, `["äöü","four"]`, `column "v": row 1, whose "v" is "four": value cannot be stored in PostgreSQL: text has 4 characters, which is too long for character varying(3)`},
+		{"blanks that the server would cut off", arrow.BinaryTypes.String, Type{OID: pgtype.VarcharOID, Length: 3}, `["abc "]`, `text has 4 characters`},
 		{"nanoseconds", &arrow.TimestampType{Unit: arrow.Nanosecond}, Type{}, `["2026-11-28 03:00:00.000000001"]`, "finer than a microsecond"},
 		{"a time beyond the calendar", &arrow.TimestampType{Unit: arrow.Second}, Type{}, `[9223372036854775]`, "beyond PostgreSQL's calendar"},
 		{"a date beyond it", arrow.FixedWidthTypes.Date32, Type{}, `[-2147483648]`, "beyond PostgreSQL's calendar"},
@@ -261,6 +263,70 @@ func TestValuesRefused(t *testing.T) {
 			err := c.Write(batch)
 			if !errors.Is(err, ErrValue) || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("Write = %v; want %s", err, test.want)
+			}
+		})
+	}
+}
+
+// TestNarrowerColumns: a column that is there takes the values that are the same in it, which
+// the server then sends back as they were sent; others are refused by row.
+func TestNarrowerColumns(t *testing.T) {
+	s := pgtest.Start(t)
+	s.Must(t, `CREATE TYPE "Mood" AS ENUM ('sad', 'it''s "ok"', ''); CREATE DOMAIN mood_of AS "Mood"`)
+	number := &arrow.Decimal128Type{Precision: 12, Scale: 3}
+	for i, test := range []struct {
+		from          arrow.DataType
+		column        string
+		values, shown string
+		bad, why      string
+	}{
+		{arrow.PrimitiveTypes.Int64, "smallint", `[-32768,32767,null]`, "-32768\n32767\n\\N", `[1,32768]`, "32768 has no place in smallint"},
+		{arrow.PrimitiveTypes.Int64, "integer", `[-2147483648,2147483647]`, "-2147483648\n2147483647", `[-2147483649]`, "-2147483649 has no place in integer"},
+		{arrow.PrimitiveTypes.Int32, "smallint", `[7]`, "7", `[70000]`, "70000 has no place in smallint"},
+		{arrow.PrimitiveTypes.Uint32, "integer", `[0,2147483647]`, "0\n2147483647", `[2147483648]`, "2147483648 has no place in integer"},
+		{arrow.PrimitiveTypes.Uint64, "bigint", `[0,9223372036854775807]`, "0\n9223372036854775807", `[9223372036854775808]`, "9223372036854775808 has no place in bigint"},
+		{arrow.PrimitiveTypes.Int64, "double precision", `[9007199254740992,-9223372036854775808]`, "9.007199254740992e+15\n-9.223372036854776e+18", `[9007199254740993]`, "9007199254740993 has no place in double precision"},
+		{arrow.PrimitiveTypes.Int64, "double precision", `[0]`, "0", `[9223372036854775807]`, "9223372036854775807 has no place"},
+		{arrow.PrimitiveTypes.Int32, "real", `[16777216]`, "1.6777216e+07", `[16777217]`, "16777217 has no place in real"},
+		{arrow.PrimitiveTypes.Int64, "numeric(5,2)", `[-999,0]`, "-999.00\n0.00", `[1000]`, "1000 has no place in numeric(5,2)"},
+		{arrow.PrimitiveTypes.Float64, "real", `[0.5,-0.1999969482421875]`, "0.5\n-0.19999695", `[0.5,0.1]`, "0.1 would be rounded in real"},
+		{arrow.PrimitiveTypes.Float64, "real", `[3.4028234663852886e38]`, "3.4028235e+38", `[3.5e38]`, "would be rounded in real"},
+		{number, "numeric(6,1)", `["12345.500","-0.100"]`, "12345.5\n-0.1", `["0.125"]`, "0.125 has no place in numeric(6,1)"},
+		{number, "numeric(6,1)", `["0"]`, "0.0", `["100000.000"]`, "has no place in numeric(6,1)"},
+		{number, "integer", `["7.000",null]`, "7\n\\N", `["7.500"]`, "has no place in integer"},
+		{&arrow.Decimal256Type{Precision: 50, Scale: 0}, "bigint", `["9223372036854775807"]`, "9223372036854775807", `["9223372036854775808"]`, "has no place in bigint"},
+		{arrow.BinaryTypes.String, `"Mood"`, `["sad","it's \"ok\"","",null]`, "sad\nit's \"ok\"\n\n\\N", `["happy"]`, `"happy" is no value of public."Mood": ALTER TYPE public."Mood" ADD VALUE`},
+		{&arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.BinaryTypes.String}, "mood_of", `["sad","sad"]`, "sad\nsad", `["SAD"]`, `"SAD" is no value`},
+	} {
+		t.Run(test.from.String()+" in "+test.column, func(t *testing.T) {
+			table := fmt.Sprintf("n%d", i)
+			target, conn := connect(t, s, table)
+			s.Must(t, "CREATE TABLE "+table+" (v "+test.column+", millrace_run text)")
+			found, err := target.Describe(t.Context(), conn, "public", table)
+			if err != nil {
+				t.Fatal(err)
+			}
+			batch := batchOf(t, test.from, test.values)
+			defer batch.Release()
+			types, err := target.Fit(found, batch.Schema())
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := target.NewCopy(t.Context(), conn.PgConn(), "COPY "+table+" (v) FROM STDIN (FORMAT binary)", types)
+			if err := errors.Join(c.Write(batch), c.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if got := s.Must(t, "SELECT v FROM "+table); got != test.shown {
+				t.Errorf("psql shows %q; want %q", got, test.shown)
+			}
+			back, err := target.ReadDigest(t.Context(), conn.PgConn(), "SELECT v FROM "+table)
+			if err != nil || back.Digest != c.Digest {
+				t.Errorf("the digest of what the server has is %s, %v; sent was %s", back.Digest, err, c.Digest)
+			}
+			bad := batchOf(t, test.from, test.bad)
+			defer bad.Release()
+			if err := (&Copy{types: types}).Write(bad); !errors.Is(err, ErrValue) || !strings.Contains(err.Error(), test.why) {
+				t.Errorf("Write = %v; want that %s", err, test.why)
 			}
 		})
 	}

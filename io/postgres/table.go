@@ -23,6 +23,8 @@ type Column struct {
 	// Filled says that it has a value where a row brings none: a default, or a sequence.
 	Filled    bool
 	Generated bool // nothing can be written to it
+	// Labels are the values of an enumeration.
+	Labels []string
 }
 
 // Layout is how a table keeps its rows.
@@ -32,7 +34,7 @@ type Layout string
 const (
 	// Absent: there is no such table.
 	Absent Layout = "absent"
-	// Plain is a table like any other, partitioned or not.
+	// Plain is a table like any other, partitioned or not, or a view that inserts into one.
 	Plain Layout = "plain"
 	// ByRun is a table divided by the list of its run column, a partition for each run.
 	ByRun Layout = "by run"
@@ -45,6 +47,7 @@ type Table struct {
 	OID     uint32
 	Layout  Layout
 	Kind    string // in words, of Foreign
+	View    bool   // of Plain: it is a view
 	Columns []Column
 	// Unique are the sets of columns of which the server keeps the rows apart, by which
 	// ON CONFLICT can tell them.
@@ -59,18 +62,20 @@ type Queryer interface {
 
 // kinds are pg_class.relkind in words.
 var kinds = map[string]string{
-	"v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence", "c": "a composite type", "i": "an index", "I": "an index",
+	"v": "a view that takes no rows, having neither one table alone nor a trigger INSTEAD OF INSERT", "m": "a materialized view", "f": "a foreign table", "S": "a sequence", "c": "a composite type", "i": "an index", "I": "an index",
 }
 
 // Describe reads what stands under a name.
 func (t *Target) Describe(ctx context.Context, q Queryer, schema, name string) (*Table, error) {
 	table := &Table{Layout: Absent}
+	const inserts = 1 << 3 // CMD_INSERT of PostgreSQL's nodes.h
 	var kind string
 	var by *string
-	err := q.QueryRow(ctx, `SELECT c.oid, c.relkind::text,
+	var events int
+	err := q.QueryRow(ctx, `SELECT c.oid, c.relkind::text, pg_relation_is_updatable(c.oid, true),
 			(SELECT a.attname::text FROM pg_partitioned_table p JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = p.partattrs[0]
 			 WHERE p.partrelid = c.oid AND p.partstrat = 'l' AND p.partnatts = 1 AND p.partdefid = 0)
-		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`, schema, name).Scan(&table.OID, &kind, &by)
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`, schema, name).Scan(&table.OID, &kind, &events, &by)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return table, nil
@@ -80,6 +85,8 @@ func (t *Target) Describe(ctx context.Context, q Queryer, schema, name string) (
 		table.Layout = ByRun
 	case kind == "r", kind == "p": // whose server finds the partition of each row
 		table.Layout = Plain
+	case kind == "v" && events&inserts != 0:
+		table.Layout, table.View = Plain, true
 	default:
 		table.Layout, table.Kind = Foreign, kinds[kind]
 		return table, nil
@@ -114,11 +121,13 @@ func (t *Target) Rights(ctx context.Context, q Queryer, table *Table, rights []s
 func (t *Target) columns(ctx context.Context, q Queryer, table uint32) ([]Column, error) {
 	// A domain is, in binary, the type that it is of, and the server checks what it asks for.
 	rows, err := q.Query(ctx, `SELECT a.attname::text, base.oid, base.mod, format_type(a.atttypid, a.atttypmod), a.attnotnull,
-			a.atthasdef OR a.attidentity <> '', a.attgenerated <> '' OR a.attidentity = 'a'
+			a.atthasdef OR a.attidentity <> '', a.attgenerated <> '' OR a.attidentity = 'a', enum.name, enum.labels
 		FROM pg_attribute a CROSS JOIN LATERAL (
 			WITH RECURSIVE of(oid, mod, depth) AS (SELECT a.atttypid, a.atttypmod, 0
 				UNION ALL SELECT t.typbasetype, t.typtypmod, depth + 1 FROM of JOIN pg_type t ON t.oid = of.oid WHERE t.typtype = 'd')
 			SELECT oid, mod FROM of ORDER BY depth DESC LIMIT 1) base
+		CROSS JOIN LATERAL (SELECT coalesce(min(format('%I.%I', n.nspname, t.typname)), '') AS name, coalesce(array_agg(e.enumlabel::text), '{}') AS labels
+			FROM pg_enum e JOIN pg_type t ON t.oid = e.enumtypid JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.oid = base.oid) enum
 		WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`, table)
 	if err != nil {
 		return nil, err
@@ -127,8 +136,10 @@ func (t *Target) columns(ctx context.Context, q Queryer, table uint32) ([]Column
 		var c Column
 		var oid uint32
 		var mod int32
-		err := row.Scan(&c.Name, &oid, &mod, &c.Written, &c.NotNull, &c.Filled, &c.Generated)
+		err := row.Scan(&c.Name, &oid, &mod, &c.Written, &c.NotNull, &c.Filled, &c.Generated, &c.Type.Enum, &c.Labels)
+		name := c.Type.Enum
 		c.Type = typeFrom(oid, int(mod))
+		c.Type.Enum = name
 		return c, err
 	})
 }
@@ -206,6 +217,14 @@ func (t *Target) TypesOf(schema *arrow.Schema) ([]Type, error) {
 	return types, errors.Join(problems...)
 }
 
+func labelsOf(names []string) *labels {
+	all := make(labels, len(names))
+	for _, name := range names {
+		all[name] = true
+	}
+	return &all
+}
+
 // runBytes is how long the id of a run is, such as 20261128T000000Z-0123ab.
 const runBytes = 23
 
@@ -233,10 +252,13 @@ func (t *Target) Fit(table *Table, schema *arrow.Schema) ([]Type, error) {
 		case c.Generated:
 			bad("column %q is generated, and nothing can be written to it", f.Name)
 		case !c.Type.Takes(wanted[i]):
-			bad("column %q is %s, which does not take every %s: it would have to be %s", f.Name, c.Written, f.Type, wanted[i])
+			bad("column %q is %s, which does not take %s: it would have to be %s", f.Name, c.Written, f.Type, wanted[i])
 		}
 		types[i] = c.Type
 		types[i].NotNull = c.NotNull
+		if c.Type.Enum != "" {
+			types[i].labels = labelsOf(c.Labels)
+		}
 	}
 	run, there := table.Column(t.RunColumn)
 	switch {

@@ -19,6 +19,19 @@ type Type struct {
 	Array            bool
 	Rounds           bool // to less than microseconds
 	NotNull          bool // of a column that Fit found so: Copy writes no null to it
+
+	// Enum is the name of an enumeration, as the server writes it, whose values are texts.
+	Enum   string
+	labels *labels // of a column that Fit found so
+}
+
+// labels are the values of an enumeration.
+type labels map[string]bool
+
+// Bare is the type without what Fit found of its column.
+func (t Type) Bare() Type {
+	t.NotNull, t.labels = false, nil
+	return t
 }
 
 // names of types, by OID.
@@ -43,6 +56,8 @@ var arrays = map[uint32]uint32{
 func (t Type) String() string {
 	name := names[t.OID]
 	switch {
+	case t.Enum != "":
+		name = t.Enum
 	case t.OID == pgtype.NumericOID && t.Precision > 0:
 		name = fmt.Sprintf("numeric(%d,%d)", t.Precision, t.Scale)
 	case t.OID == pgtype.VarcharOID && t.Length > 0:
@@ -131,32 +146,61 @@ func listElem(t arrow.DataType) (arrow.DataType, bool) {
 	return nil, false
 }
 
-// wider are the types of columns that take every value of another's, beside itself.
-var wider = map[uint32][]uint32{
-	pgtype.Int2OID:   {pgtype.Int4OID, pgtype.Int8OID, pgtype.NumericOID, pgtype.Float4OID, pgtype.Float8OID},
-	pgtype.Int4OID:   {pgtype.Int8OID, pgtype.NumericOID, pgtype.Float8OID},
-	pgtype.Int8OID:   {pgtype.NumericOID},
-	pgtype.Float4OID: {pgtype.Float8OID},
-	pgtype.TextOID:   {pgtype.VarcharOID, pgtype.UUIDOID}, // the server refuses what is too long, and Copy what is no UUID
+// takers are the types of columns that take the values of another's, beside itself: all of
+// them, or those that Copy finds to be the same there, since it refuses others.
+var takers = map[uint32][]uint32{
+	pgtype.Int2OID:    {pgtype.Int4OID, pgtype.Int8OID, pgtype.NumericOID, pgtype.Float4OID, pgtype.Float8OID},
+	pgtype.Int4OID:    {pgtype.Int2OID, pgtype.Int8OID, pgtype.NumericOID, pgtype.Float4OID, pgtype.Float8OID},
+	pgtype.Int8OID:    {pgtype.Int2OID, pgtype.Int4OID, pgtype.NumericOID, pgtype.Float8OID},
+	pgtype.NumericOID: {pgtype.Int2OID, pgtype.Int4OID, pgtype.Int8OID},
+	pgtype.Float4OID:  {pgtype.Float8OID},
+	pgtype.Float8OID:  {pgtype.Float4OID},
+	pgtype.TextOID:    {pgtype.VarcharOID, pgtype.UUIDOID},
 }
 
 // digits are the most decimal digits of integers.
 var digits = map[uint32]int{pgtype.Int2OID: 5, pgtype.Int4OID: 10, pgtype.Int8OID: 19}
 
-// Takes says whether a column of type t takes every value of one of type from, as Copy
-// writes it.
+// Takes says whether a column of type t takes the values of one of type from, as Copy
+// writes them: every value, or each that is the same in it.
 func (t Type) Takes(from Type) bool {
-	if t.Array != from.Array || t.Rounds {
+	switch {
+	case t.Array != from.Array || t.Rounds:
 		return false
+	case t.Enum != "":
+		return from.OID == pgtype.TextOID && !t.Array
+	case t.Array && from.OID == pgtype.NumericOID && t.OID == pgtype.NumericOID:
+		return !t.checksNumeric(from)
+	case t.Array && t.OID != from.OID:
+		return slices.Contains(takers[from.OID], t.OID) && !t.checks(from)
 	}
-	if t.OID == pgtype.NumericOID && t.Precision > 0 {
-		if from.OID == pgtype.NumericOID {
-			return from.Precision > 0 && t.Scale >= from.Scale && t.Precision-t.Scale >= from.Precision-from.Scale
-		}
-		return digits[from.OID] > 0 && t.Precision-t.Scale >= digits[from.OID]
+	return t.OID == from.OID || slices.Contains(takers[from.OID], t.OID)
+}
+
+// checks says whether Copy has to look at each value of a type, since some have no place.
+func (t Type) checks(from Type) bool {
+	switch from.OID {
+	case pgtype.Int2OID:
+		return t.checksNumeric(from)
+	case pgtype.Int4OID:
+		return t.OID == pgtype.Int2OID || t.OID == pgtype.Float4OID || t.checksNumeric(from)
+	case pgtype.Int8OID:
+		return t.OID != pgtype.Int8OID && t.OID != pgtype.NumericOID || t.checksNumeric(from)
+	case pgtype.Float8OID:
+		return t.OID == pgtype.Float4OID
+	case pgtype.NumericOID:
+		return t.OID != pgtype.NumericOID || t.checksNumeric(from)
 	}
-	if t.OID == from.OID {
-		return true
+	return false
+}
+
+// checksNumeric says whether a numeric column has too few digits for some values of a type.
+func (t Type) checksNumeric(from Type) bool {
+	switch {
+	case t.OID != pgtype.NumericOID || t.Precision == 0:
+		return false
+	case from.OID == pgtype.NumericOID:
+		return from.Precision == 0 || t.Scale < from.Scale || t.Precision-t.Scale < from.Precision-from.Scale
 	}
-	return slices.Contains(wider[from.OID], t.OID)
+	return t.Precision-t.Scale < digits[from.OID]
 }

@@ -106,6 +106,10 @@ func fault(err error) error {
 	switch text := err.Error(); {
 	case strings.Contains(text, "Could not set lock"):
 		return fmt.Errorf("%w, %w: another process has the database open, which DuckDB lets be alone: %w", ledger.ErrOutput, sink.ErrPasses, err)
+	case files.OtherVersion(text) != "":
+		return fmt.Errorf("%w: %s", ledger.ErrOutput, files.OtherVersion(text))
+	case strings.Contains(text, "Constraint Error"):
+		return fmt.Errorf("%w: the table's own constraint refuses a row: leave such rows out by --where, replace those of the same ids by --if-exists upsert, or ALTER the table: %w", ledger.ErrOutput, err)
 	case strings.Contains(text, "not a valid DuckDB database file"):
 		return fmt.Errorf("%w: the file is there and is no DuckDB database: %w", ledger.ErrOutput, err)
 	}

@@ -215,6 +215,20 @@ func TestTriggerTakesRows(t *testing.T) {
 	})
 }
 
+// TestConstraints: what the table itself refuses is said with what to do, and nothing is there.
+func TestConstraints(t *testing.T) {
+	each(t, func(t *testing.T, j job) {
+		t.Helper()
+		j.do(t, "CREATE TABLE scores (millrace_run TEXT, id BIGINT CHECK (id < 299), score DOUBLE)")
+		if _, err := j.run(context.Background()); !errors.Is(err, ledger.ErrOutput) || !strings.Contains(err.Error(), "the table's own constraint refuses a row: leave such rows out by --where") {
+			t.Errorf("run = %v; want what to do", err)
+		}
+		if got := j.ask(t, "SELECT count(*) FROM scores"); got != "0" {
+			t.Errorf("the table has %s rows", got)
+		}
+	})
+}
+
 func TestNothingIsLeftWhereNothingBegan(t *testing.T) {
 	each(t, func(t *testing.T, j job) {
 		t.Helper()

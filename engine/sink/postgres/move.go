@@ -38,6 +38,16 @@ func (db *database) move(ctx context.Context, tx pgx.Tx, p *table.Publication, w
 	return run(ctx, tx, "DROP TABLE "+db.own(stagedName(p.Run)))
 }
 
+// seen refuses a view that does not show all rows that were inserted into it.
+func (db *database) seen(ctx context.Context, tx pgx.Tx, p *table.Publication) error {
+	var n int64
+	err := tx.QueryRow(ctx, fmt.Sprintf("SELECT count(*) FROM %s WHERE %s = $1", db.target.Name(), db.runColumn()), p.Run).Scan(&n)
+	if want := p.Manifest.Ledger.Written(); err == nil && n != want {
+		err = fmt.Errorf("%s: %w: it is a view that shows %d rows of the %d that were inserted", db.target.Address(), postgres.ErrTable, n, want)
+	}
+	return err
+}
+
 // insert has the server write the staged rows to the table, and says how many it took.
 func (db *database) insert(ctx context.Context, tx pgx.Tx, run string, rows *postgres.Table) (taken int64, err error) {
 	columns := db.runColumn() + ", " + quoted(rows.Names())

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -19,9 +18,10 @@ import (
 func packedName(run string) string { return "packed_" + run }
 
 // copies says whether publishing may COPY to a table that is there. A server refuses that
-// where it looks at each row by a policy, and by ids it finds rows that are staged alone.
+// where it looks at each row by a policy and of most views, and by ids it finds rows that are
+// staged alone.
 func (db *database) copies(ctx context.Context, tx pgx.Tx, found *postgres.Table) (may bool, err error) {
-	if found.Layout != postgres.Plain || db.ifExists == ledger.IfExistsUpsert {
+	if found.Layout != postgres.Plain || found.View || db.ifExists == ledger.IfExistsUpsert {
 		return false, nil
 	}
 	err = tx.QueryRow(ctx, "SELECT NOT row_security_active($1)", db.target.Name()).Scan(&may)
@@ -37,12 +37,10 @@ const (
 )
 
 // pack makes the table for packed rows, unless it is there, where they are to be: not where
-// texts may turn out to be too long, or to have no place in the database's encoding, which is
-// better known early.
+// texts may turn out to have no place in the database's encoding, which is better known early.
 func (db *database) pack(ctx context.Context, tx pgx.Tx, run string, s *staged) error {
 	may, err := db.copies(ctx, tx, s.target)
-	bounded := slices.ContainsFunc(s.types, func(t postgres.Type) bool { return t.Length > 0 })
-	if err != nil || !may || bounded {
+	if err != nil || !may {
 		return err
 	}
 	var page int

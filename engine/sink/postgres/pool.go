@@ -21,6 +21,7 @@ type pool struct {
 
 	mu   sync.Mutex
 	idle []*pgx.Conn
+	own  bool // it is known that each connection has a session of its own
 }
 
 // settings of a session that a run must be able to rely on, unless the URI has others: in the
@@ -46,6 +47,9 @@ func (p *pool) connect(ctx context.Context) (*pgx.Conn, error) {
 	conn, err := p.target.Connect(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if err := p.ownSession(ctx, conn); err != nil {
+		return nil, errors.Join(p.target.Wrap(err), closeConn(ctx, conn))
 	}
 	calls := []string{"current_setting('server_version_num')::int"}
 	for _, set := range settings {

@@ -120,11 +120,11 @@ func TestUpsert(t *testing.T) {
 // TestEveryProblemAtOnce: a table that does not fit is told in whole before the first row.
 func TestEveryProblemAtOnce(t *testing.T) {
 	s := pgtest.Start(t)
-	s.Must(t, "CREATE TABLE bad (scor double precision, id integer NOT NULL, other int NOT NULL, gone int GENERATED ALWAYS AS (1) STORED)")
+	s.Must(t, "CREATE TABLE bad (scor double precision, id boolean NOT NULL, other int NOT NULL, gone int GENERATED ALWAYS AS (1) STORED)")
 	_, err := newJob(s.URI("bad", "")).run(t.Context())
 	for _, want := range []string{
 		`no column "score" (did you mean "scor"?): ALTER TABLE "public"."bad" ADD COLUMN "score" double precision`,
-		`column "id" is integer, which does not take every int64: it would have to be bigint`,
+		`column "id" is boolean, which does not take int64: it would have to be bigint`,
 		`no column "millrace_run"`,
 		`column "other" is NOT NULL without a default`,
 	} {

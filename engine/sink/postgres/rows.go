@@ -17,7 +17,7 @@ func (Destination) RowsOf(output string, q sink.RowQuery) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return inputOf(t, table.RowsStatement(table.Shelf{Table: t.Name(), RunColumn: query.QuoteName(t.RunColumn)}, q)), nil
+	return inputOf(t, table.RowsStatement(table.Shelf{Table: t.Name(), RunColumn: query.QuoteName(t.RunColumn), CastTexts: true}, q)), nil
 }
 
 // RejectsOf implements sink.RowReader.

@@ -179,9 +179,7 @@ const ofRun = "millrace_of_run"
 // sameStaged compares the table of an earlier start with what this one would make.
 func (db *database) sameStaged(there *postgres.Table, s *staged) error {
 	for i, f := range s.schema.Fields() {
-		want := s.types[i]
-		want.NotNull = false
-		if c, ok := there.Column(f.Name); !ok || c.Type != want {
+		if c, ok := there.Column(f.Name); !ok || c.Type != s.types[i].Bare() {
 			return fmt.Errorf("%s: %w: it was altered while the run was stopped (column %q), and the rows that are staged do not fit it any more; start over with --restart", db.target.Address(), postgres.ErrTable, f.Name)
 		}
 	}

@@ -95,7 +95,9 @@ func (r *Rows) fault(err error) error {
 	if postgres.Passes(err) {
 		return fmt.Errorf("%w: %w", ErrPasses, err)
 	}
-	if said, ok := postgresSaid(err); ok {
+	if said, ok := postgresSaid(err); ok && said.Code == "25006" { // read_only_sql_transaction
+		return fmt.Errorf("%w: it would write, and queries of inputs run where nothing can be written: %w", query.ErrQuery, said)
+	} else if ok {
 		return fmt.Errorf("%w: %w", query.ErrQuery, said)
 	}
 	if large, ok := errors.AsType[*pgproto3.ExceededMaxBodyLenErr](err); ok {
