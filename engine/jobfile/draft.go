@@ -33,7 +33,7 @@ type draft struct {
 }
 
 // Draft writes a job file for a model and data: of opts, Model, Inputs, Features,
-// Bind, IDs and Keep are used; dir is the folder that it is to lie in. The file runs as
+// Bind, IDs, Keep, InputFormat and Lines are used; dir is the folder that it is to lie in. The file runs as
 // it is. What nobody said and is most likely (the order of features that the model does
 // not name) is in guesses, and in the file's comments. Its error is that of the plan
 // that cannot be made.

@@ -1,12 +1,58 @@
 package jobfile
 
 import (
+	"bytes"
+	"reflect"
 	"strings"
 	"testing"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/goccy/go-yaml"
 	"pgregory.net/rapid"
+
+	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/io/lines"
 )
+
+// TestDraftKeepsWhatWasSaidOfLines: every option of files of lines comes back from the file
+// that init writes, and what nobody said is not there.
+func TestDraftKeepsWhatWasSaidOfLines(t *testing.T) {
+	said := lines.Options{
+		Types:      []lines.ColumnType{{Name: "a b", Type: arrow.PrimitiveTypes.Float32}, {Name: "t", Type: &arrow.TimestampType{Unit: arrow.Millisecond, TimeZone: "UTC"}}},
+		NullValues: []string{"-", "n/a"}, Delimiter: ";", Header: lines.HeaderFirst, Nested: lines.NestedDots, Encoding: "windows-1252", Quote: "none", Comment: "#", SkipLines: 3,
+		ColumnNames: []string{"a b", "t"}, Decimal: ",", Thousands: ".", TrueValues: []string{"yes"}, FalseValues: []string{"no", "~"}, DateFormat: "%d.%m.%Y", TimestampFormat: "%d.%m.%Y %H:%M",
+	}
+	var b bytes.Buffer
+	(&draft{opts: engine.Options{InputFormat: "csv", Lines: said}}).lines(&b)
+	job, err := decode(b.String(), nil)
+	if err != nil {
+		t.Fatalf("%s: %v", b.String(), err)
+	}
+	got := lines.Options{
+		NullValues: job.NullValues, Delimiter: job.Delimiter, Header: lines.Header(job.Header), Nested: lines.Nested(job.Nested), Encoding: job.Encoding, Quote: job.Quote, Comment: job.Comment, SkipLines: job.SkipLines,
+		ColumnNames: job.ColumnNames, Decimal: job.Decimal, Thousands: job.Thousands, TrueValues: job.TrueValues, FalseValues: job.FalseValues, DateFormat: job.DateFormat, TimestampFormat: job.TimeFormat,
+	}
+	for _, c := range said.Types {
+		of, err := lines.ParseType(job.Types[c.Name])
+		if err != nil {
+			t.Error(err)
+		}
+		got.Types = append(got.Types, lines.ColumnType{Name: c.Name, Type: of})
+	}
+	for i, v := 0, reflect.ValueOf(said); i < v.NumField(); i++ {
+		if f := v.Type().Field(i); f.Tag.Get("json") != "-" && (v.Field(i).IsZero() || !reflect.DeepEqual(reflect.ValueOf(got).Field(i).Interface(), v.Field(i).Interface())) {
+			t.Errorf("%s came back as %v; want %v, which must not be zero", f.Name, reflect.ValueOf(got).Field(i), v.Field(i))
+		}
+	}
+	if job.InputFormat != "csv" {
+		t.Errorf("the format came back as %q", job.InputFormat)
+	}
+	b.Reset()
+	(&draft{opts: engine.Options{InputFormat: "auto", Lines: lines.Options{Encoding: "utf-8", Decimal: "."}}}).lines(&b)
+	if b.Len() > 0 {
+		t.Errorf("of what nobody said there is %q", b.String())
+	}
+}
 
 // Any text that a draft writes is read as the same text: by us, and by a decoder that
 // is not ours.

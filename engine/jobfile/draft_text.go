@@ -7,12 +7,14 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/dustin/go-humanize"
 	"github.com/dustin/go-humanize/english"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/io/lines"
 	"github.com/millrace/millrace/models"
 )
 
@@ -30,6 +32,7 @@ func (d *draft) text() []byte {
 	line("")
 	line("# %s rows in %s.", humanize.Comma(d.rows), english.Plural(d.files, "file", ""))
 	d.list(&b, "input", d.relativeAll(d.opts.Inputs), nil)
+	d.lines(&b)
 	line("")
 	line("# A directory, or one file that ends in .parquet, .arrow, .csv or .jsonl.")
 	line("output: scores")
@@ -58,6 +61,54 @@ func (d *draft) text() []byte {
 	line("#   max_bad_rows: 0.1%%")
 	line("#   memory: 2GiB")
 	return b.Bytes()
+}
+
+// lines writes what was said of files of lines, by which the data was read.
+func (d *draft) lines(b *bytes.Buffer) {
+	o := d.opts.Lines
+	o.EnsureDefaults()
+	skip := ""
+	if o.SkipLines > 0 {
+		skip = strconv.Itoa(o.SkipLines)
+	}
+	for _, s := range []struct{ key, value, unsaid string }{
+		{"input_format", d.opts.InputFormat, "auto"},
+		{"encoding", o.Encoding, ""},
+		{"delimiter", o.Delimiter, ""},
+		{"quote", o.Quote, ""},
+		{"comment", o.Comment, ""},
+		{"skip_lines", skip, ""},
+		{"header", string(o.Header), string(lines.HeaderAuto)},
+		{"decimal_separator", o.Decimal, ""},
+		{"thousands_separator", o.Thousands, ""},
+		{"date_format", o.DateFormat, ""},
+		{"timestamp_format", o.TimestampFormat, ""},
+		{"nested", string(o.Nested), string(lines.NestedRefuse)},
+	} {
+		switch {
+		case s.value == "" || s.value == s.unsaid:
+		case s.key == "skip_lines":
+			fmt.Fprintf(b, "%s: %s\n", s.key, s.value)
+		default:
+			fmt.Fprintf(b, "%s: %s\n", s.key, yamlText(s.value))
+		}
+	}
+	for _, l := range []struct {
+		key    string
+		values []string
+	}{
+		{"column_names", o.ColumnNames}, {"null_values", o.NullValues}, {"true_values", o.TrueValues}, {"false_values", o.FalseValues},
+	} {
+		if len(l.values) > 0 {
+			d.list(b, l.key, l.values, nil)
+		}
+	}
+	for i, t := range o.Types {
+		if i == 0 {
+			b.WriteString("types:\n")
+		}
+		fmt.Fprintf(b, "  %s: %s\n", yamlText(t.Name), yamlText(lines.TypeName(t.Type)))
+	}
 }
 
 // valueList writes inputs or outputs for a comment.

@@ -15,6 +15,7 @@ import (
 type tokenizer struct {
 	*syntax
 
+	special uint16 // the quote, or what no byte is
 	columns int
 	wanted  []int
 	most    int
@@ -25,11 +26,15 @@ type tokenizer struct {
 
 // Tokenizer implements lines.Syntax.
 func (s *syntax) Tokenizer(columns []string, wanted []int, most int) lines.Tokenizer {
-	return &tokenizer{syntax: s, columns: len(columns), wanted: wanted, most: most}
+	t := &tokenizer{syntax: s, special: uint16(s.quote), columns: len(columns), wanted: wanted, most: most}
+	if s.quote == 0 {
+		t.special = 1 << 8
+	}
+	return t
 }
 
 // Special implements lines.Tokenizer.
-func (t *tokenizer) Special(first byte) bool { return t.quote != 0 && first == t.quote }
+func (t *tokenizer) Special(first byte) bool { return uint16(first) == t.special }
 
 // Value implements lines.Tokenizer.
 func (t *tokenizer) Value(scratch, field []byte) (value []byte, why string) {

@@ -19,6 +19,7 @@ type table struct {
 	set    *Set
 	syntax Syntax
 	forms  *forms
+	plain  bool // no text stands for null, and numbers are written as everywhere
 	text   *textFile
 	index  index
 
@@ -56,6 +57,7 @@ func (s *Set) learn(ctx context.Context, text *textFile, syntax Syntax) (_ *tabl
 	if t.forms, err = newForms(&s.opts, syntax.Format()); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrOptions, err)
 	}
+	t.plain = len(s.nulls) == 0 && t.forms.plainNumerals
 	head := make([]byte, min(t.text.size, headBytes))
 	if err := t.text.read(ctx, head, 0); err != nil {
 		return nil, err
@@ -131,7 +133,7 @@ func (t *table) see(g *guess, f *Fields, tokens Tokenizer, scratch []byte, row, 
 	}
 	value := f.Text[from:to]
 	quoted := tokens.Special(value[0])
-	if !quoted && len(t.set.nulls) == 0 && t.forms.plainNumerals && g.agrees(f.Text, from, to) {
+	if !quoted && t.plain && g.agrees(f.Text, from, to) {
 		return
 	}
 	if quoted {
