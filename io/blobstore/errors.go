@@ -162,6 +162,10 @@ func passing(err error) bool {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, ErrOptions) || errors.Is(err, ErrURI) {
 		return false
 	}
+	var renewed *renewedError
+	if errors.As(err, &renewed) {
+		return true
+	}
 	switch status := statusOf(err); {
 	case status == 0, status >= 500, status < 300:
 		return !noCredentials(err) && !strings.Contains(err.Error(), plainAnswer)
