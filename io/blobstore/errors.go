@@ -162,8 +162,7 @@ func passing(err error) bool {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, ErrOptions) || errors.Is(err, ErrURI) {
 		return false
 	}
-	var renewed *renewedError
-	if errors.As(err, &renewed) {
+	if _, renewed := errors.AsType[*renewedError](err); renewed {
 		return true
 	}
 	switch status := statusOf(err); {
