@@ -22,6 +22,7 @@ import (
 	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/io/arrowfile"
+	"github.com/millrace/millrace/io/blobstore"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/models"
@@ -171,29 +172,49 @@ func (o *Options) openModel(ctx context.Context, left *[]string) (*models.Model,
 	})
 }
 
-// outside refuses an output that would replace a file it is made from.
+// outside refuses an output that would replace a file or an object it is made from.
 func outside(output string, inputs []string) error {
-	if _, elsewhere := sink.Scheme(output); output == "" || output == StreamName || elsewhere {
-		return nil
-	}
-	place, err := filepath.EvalSymlinks(output)
-	if err != nil {
-		return nil //nolint:nilerr // what is not there yet holds no input
-	}
-	place = absolute(place)
+	holds := holder(output)
 	for _, in := range inputs {
-		if dataset.Scheme(in) != "" {
-			continue
-		}
-		file := absolute(in)
-		if target, err := filepath.EvalSymlinks(file); err == nil {
-			file = target
-		}
-		if file == place || strings.HasPrefix(file, place+string(filepath.Separator)) {
+		if holds(in) {
 			return fmt.Errorf("%w: --output %s holds the input %s; write elsewhere", ErrUsage, output, in)
 		}
 	}
 	return nil
+}
+
+// holder tells which inputs an output holds.
+func holder(output string) func(input string) bool {
+	none := func(string) bool { return false }
+	if at, err := blobstore.ParseURI(output); err == nil && slices.Contains(blobstore.Schemes(), at.Scheme) {
+		return func(input string) bool {
+			in, err := blobstore.ParseURI(input)
+			return err == nil && in.Scheme == at.Scheme && in.Bucket == at.Bucket && below(in.Key, strings.TrimSuffix(at.Key, "/"), "/")
+		}
+	}
+	if _, elsewhere := sink.Scheme(output); output == "" || output == StreamName || elsewhere {
+		return none
+	}
+	place, err := filepath.EvalSymlinks(output)
+	if err != nil { // what is not there yet holds no input
+		return none
+	}
+	place = absolute(place)
+	return func(input string) bool {
+		if dataset.Scheme(input) != "" {
+			return false
+		}
+		file := absolute(input)
+		if target, err := filepath.EvalSymlinks(file); err == nil {
+			file = target
+		}
+		return below(file, place, string(filepath.Separator))
+	}
+}
+
+// below says that a name is another, or lies in the folder of that name; all do in that without one.
+func below(name, folder, separator string) bool {
+	return folder == "" || name == folder || strings.HasPrefix(name, folder+separator)
 }
 
 // fit matches model and data, and cuts the input into parts.

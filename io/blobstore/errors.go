@@ -162,6 +162,9 @@ func passing(err error) bool {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, ErrOptions) || errors.Is(err, ErrURI) {
 		return false
 	}
+	if _, renewed := errors.AsType[*renewedError](err); renewed {
+		return true
+	}
 	switch status := statusOf(err); {
 	case status == 0, status >= 500, status < 300:
 		return !noCredentials(err) && !strings.Contains(err.Error(), plainAnswer)

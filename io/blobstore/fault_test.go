@@ -178,6 +178,24 @@ func sampleColumns(t *testing.T) []string {
 	return names
 }
 
+// A server that knows no conditions says of an object that has become shorter only that it has no
+// such bytes.
+func TestShorterObjectOfAServerWithoutConditions(t *testing.T) {
+	g := blobtest.Start(t)
+	g.PutFile(t, "f/x.parquet", sample)
+	proxy := blobtest.NewProxy(t, g.URL)
+	proxy.Set(0, func(_ int, r *http.Request) blobtest.Fault {
+		if r.Header.Get("Range") != "" {
+			return "416 InvalidRange"
+		}
+		return blobtest.None
+	})
+	_, err := rowsOf(t.Context(), []string{"s3://bucket/f/x.parquet"}, storesOf(blobstore.Options{Endpoint: proxy.URL, Attempts: 2}), sampleColumns(t))
+	if !errors.Is(err, format.ErrChanged) || !strings.Contains(err.Error(), "s3://bucket/f/x.parquet") {
+		t.Errorf("rowsOf() = %v; want ErrChanged that names the object", err)
+	}
+}
+
 // An object that changes under a run is found at the next request.
 func TestChangeUnderTheRun(t *testing.T) {
 	gateway := blobtest.Start(t)

@@ -39,21 +39,28 @@ func openS3(ctx context.Context, name string, o *Options) (*blob.Bucket, error) 
 	if err := checkBundle(os.Getenv("AWS_CA_BUNDLE")); err != nil {
 		return nil, fmt.Errorf("%w: AWS_CA_BUNDLE: %w", ErrOptions, err)
 	}
-	cfg, err := config.LoadDefaultConfig(ctx,
-		// Of this type, so that AWS_CA_BUNDLE can be added to it.
-		config.WithHTTPClient(awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { setTransport(t, o) })),
-		config.WithRetryer(func() aws.Retryer {
-			return retry.NewStandard(func(r *retry.StandardOptions) {
-				r.MaxAttempts, r.MaxBackoff, r.RateLimiter = o.Attempts, mostPause, ratelimit.None
-			})
-		}))
+	signer := &renewing{look: func(ctx context.Context) (aws.CredentialsProvider, error) {
+		cfg, err := loadAWS(ctx, o)
+		return cfg.Credentials, err
+	}}
+	cfg, err := loadAWS(ctx, o, config.WithRetryer(func() aws.Retryer {
+		return retry.NewStandard(func(r *retry.StandardOptions) {
+			r.MaxAttempts, r.MaxBackoff, r.RateLimiter = o.Attempts, mostPause, ratelimit.None
+			r.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(signer.retryable)}, r.Retryables...)
+		})
+	}))
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Credentials != nil {
+		signer.now, cfg.Credentials = cfg.Credentials, signer
 	}
 	cfg.Region = cmp.Or(cfg.Region, defaultRegion)
 	cfg.Logger = logging.Nop{} // errors say it
 	client := s3.NewFromConfig(cfg, func(s *s3.Options) {
-		s.APIOptions = append(s.APIOptions, noteSigner(cfg.Credentials))
+		if cfg.Credentials != nil {
+			s.APIOptions = append(s.APIOptions, noteSigner(signer))
+		}
 		if o.Endpoint != "" {
 			s.BaseEndpoint = aws.String(o.Endpoint)
 		}
@@ -63,6 +70,13 @@ func openS3(ctx context.Context, name string, o *Options) (*blob.Bucket, error) 
 		s.ContinueHeaderThresholdBytes = -1
 	})
 	return s3blob.OpenBucket(ctx, client, name, nil)
+}
+
+// loadAWS takes what the AWS tools take.
+func loadAWS(ctx context.Context, o *Options, more ...func(*config.LoadOptions) error) (aws.Config, error) {
+	// Of this type, so that AWS_CA_BUNDLE can be added to it.
+	client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { setTransport(t, o) })
+	return config.LoadDefaultConfig(ctx, append(more, config.WithHTTPClient(client))...)
 }
 
 // checkBundle says of a file of certificates what the SDK says without its name.

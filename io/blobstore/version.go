@@ -3,6 +3,7 @@ package blobstore
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -150,6 +151,8 @@ func changed(l Location, err error) error {
 		return fmt.Errorf("%s: %w: another object stands in its place", l, format.ErrChanged)
 	case gone(err):
 		return fmt.Errorf("%s: %w: it is gone", l, format.ErrChanged)
+	case statusOf(err) == http.StatusRequestedRangeNotSatisfiable: // of a server that knows no conditions
+		return fmt.Errorf("%s: %w: it has fewer bytes than it had", l, format.ErrChanged)
 	}
 	return fmt.Errorf("%s: %w", l, err)
 }
