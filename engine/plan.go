@@ -270,7 +270,24 @@ func (p *Plan) noColumn(flag, name string, found int) error {
 	for _, f := range p.Dataset.Schema().Fields() {
 		names = append(names, f.Name)
 	}
+	if list := listOf(name, names); list != "" {
+		return fmt.Errorf("%s: no column %q in the data: a job file has a list in brackets, [%s]", flag, name, list)
+	}
 	return fmt.Errorf("%s: no column %q in the data%s", flag, name, nearest.DidYouMean(name, names))
+}
+
+// listOf is a text as a list, where it is several columns with commas between; else empty.
+func listOf(text string, columns []string) string {
+	several := strings.Split(text, ",")
+	for i := range several {
+		if several[i] = strings.TrimSpace(several[i]); !slices.Contains(columns, several[i]) {
+			return ""
+		}
+	}
+	if len(several) < 2 {
+		return ""
+	}
+	return strings.Join(several, ", ")
 }
 
 // knownFields are the prediction columns whose shape the signature gives.
