@@ -229,6 +229,7 @@ func TestDuplicatesThatFail(t *testing.T) {
 			fmt.Sprintf(`%d rows are duplicates; the first: %s row %d: duplicate: "k" is that of row %d of %s`, count(of), d.files[0], first, of[first], d.files[0]),
 		},
 		{"too many", func(o *engine.Options) { o.Unique.On, o.MaxRejects = unique.OnReject, 5 }, engine.ErrBadRows, "--max-bad-rows allows 5"},
+		{"a list that is one text", func(o *engine.Options) { o.Unique.Columns = []string{"k,id"} }, engine.ErrUsage, `--unique: no column "k,id" in the data: a job file has a list in brackets, [k, id]`},
 		{"no such column", func(o *engine.Options) { o.Unique.Columns = []string{"kk"} }, engine.ErrUsage, `--unique: no column "kk" in the data (did you mean "k"?)`},
 		{"another word", func(o *engine.Options) { o.Unique.On = "drop" }, engine.ErrUsage, "--on-duplicate (drop) must be"},
 	}

@@ -291,7 +291,24 @@ func (p *Plan) noColumn(flag, name string, found int) error {
 	for _, f := range p.Dataset.Schema().Fields() {
 		names = append(names, f.Name)
 	}
+	if list := listOf(name, names); list != "" {
+		return fmt.Errorf("%s: no column %q in the data: a job file has a list in brackets, [%s]", flag, name, list)
+	}
 	return fmt.Errorf("%s: no column %q in the data%s", flag, name, nearest.DidYouMean(name, names))
+}
+
+// listOf is a text as a list, where it is several columns with commas between; else empty.
+func listOf(text string, columns []string) string {
+	several := strings.Split(text, ",")
+	for i := range several {
+		if several[i] = strings.TrimSpace(several[i]); !slices.Contains(columns, several[i]) {
+			return ""
+		}
+	}
+	if len(several) < 2 {
+		return ""
+	}
+	return strings.Join(several, ", ")
 }
 
 // knownFields are the prediction columns whose shape the signature gives.
@@ -397,6 +414,7 @@ func (p *Plan) knownNulls() error {
 	}
 	var columns []string
 	var choices []string // for the first of them
+	forAll := ""         // what may help all; NaN that was asked for does not help those that are left
 	for i := range p.Binding.Bindings {
 		for _, f := range p.Binding.Bindings[i].Features {
 			if f.Nulls.Action != batcher.NullError || f.Program != nil {
@@ -408,8 +426,12 @@ func (p *Plan) knownNulls() error {
 					continue
 				}
 				columns = append(columns, found)
+				of := nullChoices(f.Column, p.Binding.Bindings[i].Input.Elem)
 				if choices == nil {
-					choices = nullChoices(f.Column, p.Binding.Bindings[i].Input.Elem)
+					choices = of
+				}
+				if slices.Contains(of, nullsFlag+f.Column+"=nan") {
+					forAll = " or for all (--nulls nan)"
 				}
 			}
 		}
@@ -417,9 +439,11 @@ func (p *Plan) knownNulls() error {
 	if len(columns) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: %s, where none are allowed: say what a null becomes, by column (%s) or for all (--nulls nan), or let such rows go by --on-bad-row reject",
-		ErrBadRows, strings.Join(columns, ", "), strings.Join(choices, ", "))
+	return fmt.Errorf("%w: %s, where none are allowed: say what a null becomes, by column (%s)%s, or let such rows go by --on-bad-row reject",
+		ErrBadRows, strings.Join(columns, ", "), strings.Join(choices, ", "), forAll)
 }
+
+const nullsFlag = "--nulls "
 
 // nullChoices are the null policies that a column can have, as flags.
 func nullChoices(column string, elem models.ElementType) []string {
@@ -430,9 +454,9 @@ func nullChoices(column string, elem models.ElementType) []string {
 	case models.Bool:
 		value = "false"
 	case models.Float32, models.Float64, models.Float16, models.BFloat16:
-		return []string{"--nulls " + column + "=nan", column + "=0", column + "=reject"}
+		return []string{nullsFlag + column + "=nan", column + "=0", column + "=reject"}
 	}
-	return []string{"--nulls " + column + "=" + value, column + "=reject"}
+	return []string{nullsFlag + column + "=" + value, column + "=reject"}
 }
 
 // Batches is the number of batches that the run will have, or with a filter the most.
