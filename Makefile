@@ -10,7 +10,9 @@ COMMIT  := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 PYTHON  ?= python3
 # Google's storage library takes gRPC's xDS in, 139 packages and 13 MB, for a way to its servers that is not used here.
-export GOFLAGS := $(GOFLAGS) -tags=disable_grpc_modules
+NO_XDS := disable_grpc_modules
+comma := ,
+export GOFLAGS := $(GOFLAGS) -tags=$(NO_XDS)
 # Without Go's -g: nobody reads what debuggers would, and SQLite compiles in three quarters of the time.
 export CGO_CFLAGS := -O2
 FUZZTIME ?= 60s
@@ -22,7 +24,7 @@ help: ## List the targets
 
 .PHONY: build
 build: ## Build bin/millrace; TAGS=duckdb,duckdb_arrow has DuckDB in it (70 MB more)
-	@go build $(if $(TAGS),-tags 'disable_grpc_modules,$(TAGS)') -ldflags '$(LDFLAGS)' -o bin/millrace ./cmd/millrace
+	@go build -tags '$(NO_XDS)$(TAGS:%=$(comma)%)' -ldflags '$(LDFLAGS)' -o bin/millrace ./cmd/millrace
 
 .PHONY: runtime
 runtime: ## Fetch ONNX Runtime for the CPU into .ort/ (needs pip), unless MILLRACE_ORT_LIB names one
@@ -104,7 +106,7 @@ test-postgres: runtime postgres-server ## Run the tests of tables on PostgreSQL 
 	go test -count=1 ./engine -run InATable
 	SOAK_RUNS=$${SOAK_RUNS:-12} go test -count=1 ./cmd/millrace -run '^TestTable|OfTable|Postgres' -timeout 30m
 
-DUCKDB_TAGS := disable_grpc_modules,duckdb,duckdb_arrow
+DUCKDB_TAGS := $(NO_XDS),duckdb,duckdb_arrow
 
 .PHONY: test-duckdb
 test-duckdb: runtime ## Run the tests of DuckDB, in a program that has it (3 minutes)
