@@ -18,7 +18,8 @@ type byteArrays struct {
 	data    *memory.Buffer
 	mem     *budget
 
-	// The dictionary, from mem: value i is dict[starts[i]:starts[i+1]].
+	// The dictionary's page, from mem: value i is dict[starts[i]:starts[i+1]-4], for the next
+	// one's length lies between.
 	dict     []byte
 	starts   []uint32
 	haveDict bool
@@ -30,6 +31,9 @@ type byteArrays struct {
 	scratch  []uint32 // indices
 	arrays   lengths
 }
+
+// plainLengthBytes come before a PLAIN value.
+const plainLengthBytes = 4
 
 // byteArraysStep bounds the scratch for indices.
 const byteArraysStep = 4096
@@ -59,18 +63,17 @@ func (v *byteArrays) dictionary(n int, data []byte) error {
 	}
 	v.haveDict = true
 	v.starts = arrow.Uint32Traits.CastFromBytes(v.mem.Allocate(4 * (n + 1)))[:n+1]
-	v.dict = v.mem.Allocate(len(data) - 4*n)
-	at := 0
-	v.starts[0] = 0
+	at := plainLengthBytes
+	v.starts[0] = plainLengthBytes
 	for i := range n {
-		length, err := plainLength(data)
+		length, err := plainLength(data[at-plainLengthBytes:])
 		if err != nil {
 			return err
 		}
-		at += copy(v.dict[at:], data[4:4+length])
-		data = data[4+length:]
+		at += length + plainLengthBytes
 		v.starts[i+1] = uint32(at)
 	}
+	v.dict = data
 	return nil
 }
 
@@ -172,7 +175,7 @@ func (v *byteArrays) readIndices(n int) error {
 		if int(x) >= count {
 			return badIndex(x, count)
 		}
-		bytes += int64(v.starts[x+1] - v.starts[x])
+		bytes += int64(v.starts[x+1] - v.starts[x] - plainLengthBytes)
 	}
 	ends, data, err := v.ends(n, bytes)
 	if err != nil {
@@ -180,7 +183,7 @@ func (v *byteArrays) readIndices(n int) error {
 	}
 	end := int(ends[0])
 	for i, x := range indices {
-		end += copy(data[end:], v.dict[v.starts[x]:v.starts[x+1]])
+		end += copy(data[end:], v.dict[v.starts[x]:v.starts[x+1]-plainLengthBytes])
 		ends[i+1] = int32(end)
 	}
 	return nil

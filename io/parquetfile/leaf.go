@@ -141,7 +141,9 @@ func (l *leaf) page() error {
 			if page.encoding != parquet.Encodings.Plain && page.encoding != parquet.Encodings.PlainDict {
 				return unsupported("dictionary in encoding %s", page.encoding)
 			}
-			if err := l.vals.dictionary(page.levels, page.values); err != nil {
+			values := l.pages.own(page.values)
+			if err := l.vals.dictionary(page.levels, values); err != nil {
+				l.pages.mem.Free(values)
 				return err
 			}
 			continue

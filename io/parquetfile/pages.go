@@ -11,6 +11,10 @@ import (
 // maxPageHeaderBytes bounds a page header; statistics of long strings are in it.
 const maxPageHeaderBytes = 16 << 20
 
+// longWindows is how many times as long as what is read ahead a window is that a long page
+// needed, and that is not kept.
+const longWindows = 16
+
 // pages walks the pages of one column chunk. Its bytes are read ahead into a
 // window; a page is taken apart where it lies there, or where it was
 // decompressed to, so that there is one copy at most, and none before that of
@@ -73,7 +77,7 @@ func (p *pages) next() (page, error) {
 		if err != nil {
 			return page{}, err
 		}
-		if p.lean && p.codec != compress.Codecs.Uncompressed && p.from == p.to {
+		if (p.lean || len(p.window) > longWindows*p.ahead) && p.codec != compress.Codecs.Uncompressed && p.from == p.to {
 			p.mem.Free(p.window)
 			p.window, p.from, p.to = nil, 0, 0
 		}
@@ -88,6 +92,17 @@ func (p *pages) next() (page, error) {
 		}
 		return out, nil
 	}
+}
+
+// own gives the bytes of a page in a buffer of the budget that is the caller's.
+func (p *pages) own(values []byte) []byte {
+	if first(values) != nil && first(values) == first(p.out) {
+		p.out = nil
+		return values
+	}
+	owned := p.mem.Allocate(len(values))
+	copy(owned, values)
+	return owned
 }
 
 // header reads the next page header and consumes it.

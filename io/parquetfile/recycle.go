@@ -13,6 +13,10 @@ import (
 // chunk of one of thousands of columns. New ones that are smaller cost little.
 const minRecycledBytes = 1 << 10
 
+// mostRecycledBytes is the size of the largest that are kept: those of pages and chunks of rows as
+// they usually are. Longer ones are few, and no two are alike.
+const mostRecycledBytes = 8 << 20
+
 // recycler keeps large buffers that were freed, for the next span: a column's
 // page buffers and values are as large each time, and new memory costs more to
 // zero and to fault in than plain pages cost to decode. It may be used
@@ -108,7 +112,7 @@ func (r *recycler) get(size int) []byte {
 
 // put takes back a buffer that get gave, whole.
 func (r *recycler) put(buf []byte) {
-	if n := len(buf); n >= minRecycledBytes {
+	if n := len(buf); n >= minRecycledBytes && n <= mostRecycledBytes {
 		r.mu.Lock()
 		if !r.mu.closed && r.mu.held+int64(n) <= r.limit {
 			r.mu.free[n] = append(r.mu.free[n], buf)

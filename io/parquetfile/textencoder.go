@@ -19,6 +19,8 @@ const (
 	// judgedTexts is after how many values of a column chunk its dictionary must have
 	// paid, a quarter of the values' bytes.
 	judgedTexts = 1 << 12
+	// leastUnlikeTexts are how many values of a column chunk say something about the next one's.
+	leastUnlikeTexts = 1 << 8
 	// mostTextBytes is the longest value that a page can have.
 	mostTextBytes = math.MaxInt32 - 1<<20
 )
@@ -26,8 +28,8 @@ const (
 // textEncoder is the columnEncoder of texts and bytes. The values of a column chunk are
 // indices of a dictionary until that is full or does not pay; then each is its length
 // and its bytes. A page that was finished stays what it is. Where no page got its
-// dictionary, the column has none in the rest of the file. All that is decided by
-// the rows alone.
+// dictionary, the column has none in the rest of the file, unless that was for want of values. All that
+// is decided by the rows alone.
 type textEncoder struct {
 	finishedPages
 	pageRows
@@ -134,6 +136,7 @@ func (e *textEncoder) value(v []byte) error {
 	if err := e.giveUp(); err != nil {
 		return err
 	}
+	e.unlike = e.unlike || !e.coded
 	e.extent.add(v)
 	return e.plainValue(v)
 }
@@ -172,7 +175,6 @@ func (e *textEncoder) giveUp() error {
 	}
 	if !e.coded {
 		e.dictionary.drop()
-		e.unlike = true
 	}
 	e.file.mem.Free(e.indices[:cap(e.indices)])
 	e.indices = nil
@@ -211,6 +213,7 @@ func (e *textEncoder) write(i int, meta *metadata.ColumnChunkMetaDataBuilder) er
 		if err := e.giveUp(); err != nil {
 			return err
 		}
+		e.unlike = e.judged >= leastUnlikeTexts
 	}
 	if e.rows > 0 {
 		e.end()

@@ -11,7 +11,8 @@ import (
 // values decodes the values of a leaf, those that are not null, and holds those
 // read and not dropped.
 type values interface {
-	// dictionary takes the n values of a dictionary page, which it copies.
+	// dictionary takes over the n values of a dictionary page, in a buffer of the budget's. After
+	// an error that is the caller's.
 	dictionary(n int, data []byte) error
 	// open starts a data page: at most n values, borrowed until the next open.
 	open(enc parquet.Encoding, data []byte, n int) error
@@ -180,8 +181,7 @@ func (v *fixed) dictionary(n int, data []byte) error {
 		return damaged("dictionary of %d values has %d bytes", n, len(data))
 	}
 	v.haveDict = true
-	v.dict = v.mem.Allocate(n * v.width)
-	copy(v.dict, data)
+	v.dict = data[:n*v.width]
 	return nil
 }
 

@@ -30,6 +30,9 @@ const (
 	// RowGroupBytes of Arrow data end a row group before it has all its rows: that
 	// much waits for its end, encoded or not.
 	RowGroupBytes = 64 << 20
+	// wideGroupRows are too few for half of RowGroupBytes in a file with texts or lists: it then
+	// ends one. What waits is half as much where rows are long, and still many pages.
+	wideGroupRows = 1 << 15
 	// pageBytes of values make a page, so that with its levels it is no more
 	// than one zstd block of 128 KiB: the encoder then keeps no history, and
 	// the buffers of arrow-go, which it makes anew for every column chunk, stay
@@ -281,7 +284,7 @@ func (w *Writer) add(batch arrow.RecordBatch) (err error) {
 		at += n
 		full := w.rows == w.opts.RowGroupRows
 		if w.mayEnd(n) {
-			full = full || w.bytes >= w.groupBytes
+			full = full || w.bytes >= w.groupBytes || w.flat != nil && w.bytes >= w.groupBytes/2 && w.rows < wideGroupRows
 		}
 		if full {
 			if err := w.endGroup(); err != nil {
@@ -295,7 +298,11 @@ func (w *Writer) add(batch arrow.RecordBatch) (err error) {
 // toPlace is how many of n rows there are to the next place where a row group may end.
 func (w *Writer) toPlace(batch arrow.RecordBatch, at, n int) (int, error) {
 	if w.flat != nil {
-		return w.flat.until(batch, at, n, w.groupBytes-w.bytes)
+		bound := w.groupBytes
+		if w.bytes < bound/2 {
+			bound /= 2
+		}
+		return w.flat.until(batch, at, n, bound-w.bytes)
 	}
 	return min(n, w.blockRows-w.block), nil
 }

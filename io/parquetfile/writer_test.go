@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -153,46 +151,43 @@ func testWriterFaults(t *testing.T, batch arrow.RecordBatch) {
 	}
 }
 
-// A row group ends by its bytes too, at the same row however batches are cut.
+// A row group ends by its bytes too, at the same row however batches are cut; by half of them
+// where its rows are few, for they are long then.
 func TestRowGroupEndsByBytes(t *testing.T) {
-	const rows = 3*blockRows + 5
-	b := array.NewStringBuilder(memory.DefaultAllocator)
-	for range rows {
-		b.Append("twelve bytes") // 16 with the offset
-	}
-	arr := b.NewArray()
-	b.Release()
-	batch := batchOf(arr, true)
-	arr.Release()
-	defer batch.Release()
-	for _, step := range []int64{rows, 1000, blockRows + 1} {
-		var file bytes.Buffer
-		w, err := NewWriter(&file, batch.Schema(), format.WriteOptions{Allocator: checked(t)})
-		if err != nil {
-			t.Fatal(err)
+	const rowBytes = 16 // twelve bytes with their offset
+	for _, c := range []struct {
+		rows, groupBytes int
+		want             []int64
+	}{
+		{3*blockRows + 5, 4 * blockRows * rowBytes, []int64{2 * blockRows, blockRows + 5}},
+		{2*wideGroupRows + 5, 2 * wideGroupRows * rowBytes, []int64{2 * wideGroupRows, 5}},
+	} {
+		b := array.NewStringBuilder(memory.DefaultAllocator)
+		for range c.rows {
+			b.Append("twelve bytes")
 		}
-		w.(*Writer).groupBytes = 2 * 16 * blockRows
-		for at := int64(0); at < rows; at += step {
-			cut := batch.NewSlice(at, min(at+step, rows))
-			if err := w.Write(cut); err != nil {
-				t.Fatal(err)
+		arr := b.NewArray()
+		b.Release()
+		batch := batchOf(arr, true)
+		arr.Release()
+		for _, step := range []int{c.rows, 1000, blockRows + 1} {
+			var pieces []arrow.RecordBatch
+			for at := 0; at < c.rows; at += step {
+				pieces = append(pieces, batch.NewSlice(int64(at), int64(min(at+step, c.rows))))
 			}
-			cut.Release()
+			library := openLibrary(t, writeFlat(t, format.WriteOptions{Allocator: checked(t)}, int64(c.groupBytes), pieces...))
+			got := make([]int64, library.NumRowGroups())
+			for g := range got {
+				got[g] = library.MetaData().RowGroup(g).NumRows()
+			}
+			if !cmp.Equal(got, c.want) {
+				t.Errorf("batches of %d rows: row groups of %v rows; want %v", step, got, c.want)
+			}
+			for _, p := range pieces {
+				p.Release()
+			}
 		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		path := filepath.Join(t.TempDir(), "f")
-		if err := os.WriteFile(path, file.Bytes(), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		got := make([]int64, 0, 2)
-		for _, s := range open(t, path, format.ReadOptions{}).Spans() {
-			got = append(got, s.Rows)
-		}
-		if want := []int64{2 * blockRows, blockRows + 5}; !cmp.Equal(got, want) {
-			t.Errorf("batches of %d rows: row groups of %v rows; want %v", step, got, want)
-		}
+		batch.Release()
 	}
 }
 
