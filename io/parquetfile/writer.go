@@ -62,9 +62,9 @@ var codecs = map[string]compress.Compression{
 // format.Writer; it must not be used concurrently.
 //
 // The bytes are a function of the rows alone: a row group ends after RowGroupRows
-// rows or when it has RowGroupBytes of data (except for flat files with texts or lists at the first
-// multiple of blockRows or wideBlockRows rows thereafter), and
-// is encoded as if it had come as one batch, so that neither row groups nor pages
+// rows or when it has RowGroupBytes of data (flat files with texts or lists: half of that, while rows
+// are fewer than wideGroupRows; others: at the first multiple of blockRows or wideBlockRows rows
+// thereafter), and is encoded as if it had come as one batch, so that neither row groups nor pages
 // depend on how batches were cut.
 type Writer struct {
 	schema *arrow.Schema
