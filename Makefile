@@ -44,7 +44,7 @@ demo: runtime build ## Score 50,000 real flights with the LightGBM model into de
 test: runtime build ## Run every test, and print what they ran against
 	@bin/millrace version && bin/millrace doctor && gcc --version | head -1
 	@[ -d "$${MILLRACE_CORPORA:-../shared/corpora}" ] || echo "corpora: not at $${MILLRACE_CORPORA:-../shared/corpora}; the tests of foreign files are SKIPPED"
-	go test -ldflags=-w ./...
+	go test -ldflags=-w -p 3 ./... # the commands of cmd wait more than they work
 
 VERSITYGW_VERSION := v1.8.0
 # Of its sources, whose go.mod has the versions of all it needs; Go's checksum database has theirs.
@@ -122,7 +122,7 @@ bench-postgres: runtime build data ## Compare runs into a table of PostgreSQL wi
 .PHONY: test-race
 test-race: export CGO_CFLAGS := -O1 # the detector does not look into C
 test-race: runtime ## Run every test under the race detector
-	go test -race -vet=off -ldflags=-w -short -p 3 ./... # the commands of cmd wait more than they work; make test vets
+	go test -race -vet=off -ldflags=-w -short -p 3 ./... # make test vets
 
 SOAK_RUNS ?= 200
 
