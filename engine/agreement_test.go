@@ -87,6 +87,7 @@ func TestAgreementOfReferenceModels(t *testing.T) {
 // The summary is the same to the last bit whatever the number of workers, and where the
 // run was stopped and continued.
 func TestAgreementIsTheSameHoweverItRuns(t *testing.T) {
+	slow(t)
 	lib := orttest.Library(t)
 	var want []agreement.Summary
 	for _, run := range []struct {

@@ -363,6 +363,7 @@ func TestDuplicatesOfContinuedRuns(t *testing.T) {
 
 // More rows than the memory limit has room for go by disk, and nothing of them is left.
 func TestDuplicatesByDisk(t *testing.T) {
+	slow(t)
 	const rows = 1_200_000
 	ids := make([]string, rows)
 	for i := range ids {

@@ -210,6 +210,9 @@ func arrowRows(t *testing.T, path string) (rows []string) {
 
 // Thousands of folders take few open files.
 func TestSpreadOfManyFoldersOpensFewFiles(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one writer of a thousand files, which shorter tests race")
+	}
 	plan := spreadPlan([]string{"n"}, 0)
 	staging := stageSpread(t, plan)
 	local := sink.LocalStaging(staging)

@@ -102,6 +102,9 @@ func deviceRun(t *testing.T, times int) (*Plan, *scoring) {
 // What a trial finds follows from how the device behaves. Time is the devices' alone,
 // so that it does so every time.
 func TestDeviceTrialFinds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("what it finds; TestDeviceTrial races it")
+	}
 	perRow := func(rows int64) time.Duration { return time.Duration(rows) * 100 * time.Nanosecond }
 	const fixed = 200 * time.Microsecond
 	// How many are in flight at the edges of a lap is chance: by size, the default is
