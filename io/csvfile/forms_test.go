@@ -235,13 +235,7 @@ func TestCommentsInBlocksOfAnySize(t *testing.T) {
 			}
 		}
 		opts.BlockBytes = rapid.OneOf(rapid.IntRange(1, 40), rapid.SampledFrom([]int{16, 32, 64})).Draw(r, "block")
-		cut, err := read(t, text, opts)
-		if err != nil {
-			r.Fatalf("%q in blocks of %d: %v", text, opts.BlockBytes, err)
-		}
-		if fmt.Sprint(cut.rows, cut.problems, cut.bad) != fmt.Sprint(whole.rows, whole.problems, whole.bad) {
-			r.Fatalf("%q in blocks of %d, lines of %d:\n%q %+v\nas one:\n%q %+v", text, opts.BlockBytes, most, cut.rows, cut.problems, whole.rows, whole.problems)
-		}
+		sameInBlocks(t, r, text, opts, whole)
 	})
 }
 

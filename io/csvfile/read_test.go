@@ -152,14 +152,21 @@ func TestBlocksOfAnySize(t *testing.T) {
 		}
 		compare(t, text, whole)
 		opts.BlockBytes = rapid.OneOf(rapid.IntRange(1, 40), rapid.SampledFrom([]int{16, 32, 64, 160})).Draw(r, "block")
-		cut, err := read(t, text, opts)
-		if err != nil {
-			r.Fatalf("%q in blocks of %d: %v", text, opts.BlockBytes, err)
-		}
-		if fmt.Sprint(cut.rows, cut.problems, cut.bad) != fmt.Sprint(whole.rows, whole.problems, whole.bad) {
-			r.Fatalf("%q in blocks of %d, lines of %d:\n%q %+v\nas one:\n%q %+v", text, opts.BlockBytes, most, cut.rows, cut.problems, whole.rows, whole.problems)
-		}
+		sameInBlocks(t, r, text, opts, whole)
 	})
+}
+
+// sameInBlocks reads a text in blocks of opts.BlockBytes, and compares what comes with what
+// came of it as one.
+func sameInBlocks(t *testing.T, r *rapid.T, text []byte, opts lines.Options, whole *table) {
+	t.Helper()
+	cut, err := read(t, text, opts)
+	if err != nil {
+		r.Fatalf("%q in blocks of %d: %v", text, opts.BlockBytes, err)
+	}
+	if fmt.Sprint(cut.rows, cut.problems, cut.bad) != fmt.Sprint(whole.rows, whole.problems, whole.bad) {
+		r.Fatalf("%q in blocks of %d, lines of %d:\n%q %+v\nas one:\n%q %+v", text, opts.BlockBytes, opts.MaxLineBytes, cut.rows, cut.problems, whole.rows, whole.problems)
+	}
 }
 
 // Wherever in a block of 64 bytes quotes are, they mean the same.

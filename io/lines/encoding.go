@@ -68,7 +68,8 @@ func encodingOf(name string) (*encoding, error) {
 	return nil, fmt.Errorf("(%s) must be %s", name, encodingForms)
 }
 
-// toUTF8 reads a text as UTF-8.
+// toUTF8 reads a text as UTF-8. The decoders of golang.org/x/text write U+FFFD for what is no
+// character of an encoding, and say nothing; here it is an error, with its place.
 type toUTF8 struct {
 	from    io.Reader
 	is      encoding

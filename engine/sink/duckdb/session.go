@@ -109,7 +109,7 @@ func fault(err error) error {
 	case files.OtherVersion(text) != "":
 		return fmt.Errorf("%w: %s", ledger.ErrOutput, files.OtherVersion(text))
 	case strings.Contains(text, "Constraint Error"):
-		return fmt.Errorf("%w: the table's own constraint refuses a row: leave such rows out by --where, replace those of the same ids by --if-exists upsert, or ALTER the table: %w", ledger.ErrOutput, err)
+		return embedded.ConstraintError(err)
 	case strings.Contains(text, "not a valid DuckDB database file"):
 		return fmt.Errorf("%w: the file is there and is no DuckDB database: %w", ledger.ErrOutput, err)
 	}

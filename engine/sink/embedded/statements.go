@@ -4,7 +4,10 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"io"
+
+	"github.com/millrace/millrace/engine/ledger"
 )
 
 // Conn is a driver's connection.
@@ -58,4 +61,9 @@ func (s *Statements) Query(ctx context.Context, sql string, args ...any) (all []
 		}
 		all = append(all, kept)
 	}
+}
+
+// ConstraintError words what a database says where a constraint of the table refuses a row.
+func ConstraintError(said error) error {
+	return fmt.Errorf("%w: the table's own constraint refuses a row: leave such rows out by --where, replace those of the same ids by --if-exists upsert, or ALTER the table: %w", ledger.ErrOutput, said)
 }

@@ -80,7 +80,7 @@ func fault(err error) error {
 	case sqlite3.ErrNotADB:
 		return fmt.Errorf("%w: the file is there and is no SQLite database: %w", ledger.ErrOutput, err)
 	case sqlite3.ErrConstraint:
-		return fmt.Errorf("%w: the table's own constraint refuses a row: leave such rows out by --where, replace those of the same ids by --if-exists upsert, or ALTER the table: %w", ledger.ErrOutput, err)
+		return embedded.ConstraintError(err)
 	case sqlite3.ErrReadonly, sqlite3.ErrPerm, sqlite3.ErrCantOpen:
 		return fmt.Errorf("%w: the file and its folder have to be writable: %w", ledger.ErrOutput, err)
 	}
