@@ -4,6 +4,10 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/millrace/millrace/io/lines"
 )
 
 // decimalComma is a number of a column that was taken for text, in the words of why it was.
@@ -22,8 +26,9 @@ func (p *Plan) lineHint() string {
 	if i := strings.IndexAny(columns[0].Name, ";\t|"); i >= 0 && len(columns) == 1 && p.Options.Lines.Delimiter == "" {
 		return fmt.Sprintf("the files are text without commas; if %q stands between their fields, --delimiter says so", columns[0].Name[i])
 	}
+	text := lines.TypeName(arrow.BinaryTypes.String)
 	for _, c := range columns {
-		if decimalComma.MatchString(c.Why) && !c.Given {
+		if c.Type == text && decimalComma.MatchString(c.Why) && !c.Given {
 			return fmt.Sprintf("column %q is text because of commas in its numbers; if they stand before fractions, --decimal-separator , says so, and if between groups of digits, --thousands-separator ,", c.Name)
 		}
 	}
