@@ -8,7 +8,6 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"path/filepath"
-	"strconv"
 	"time"
 )
 
@@ -93,13 +92,18 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // journalName is the journal's name in a run's directory.
 const journalName = "journal"
 
+// lineChecksum is the CRC-32C of a line's JSON, in 8 small hexadecimal digits.
+func lineChecksum(text []byte) string {
+	return fmt.Sprintf("%08x", crc32.Checksum(text, castagnoli))
+}
+
 // EncodeLine is a line as a journal has it, with its newline.
 func EncodeLine(l *Line) ([]byte, error) {
 	text, err := json.Marshal(l)
 	if err != nil {
 		return nil, fmt.Errorf("encode journal: %w", err)
 	}
-	return fmt.Appendf(nil, "%08x %s\n", crc32.Checksum(text, castagnoli), text), nil
+	return fmt.Appendf(nil, "%s %s\n", lineChecksum(text), text), nil
 }
 
 // parseLine reads a line without its newline; ok is false for one that is not
@@ -108,8 +112,7 @@ func parseLine(text []byte) (l Line, ok bool) {
 	if len(text) < 9 || text[8] != ' ' {
 		return Line{}, false
 	}
-	sum, err := strconv.ParseUint(string(text[:8]), 16, 32)
-	if err != nil || uint32(sum) != crc32.Checksum(text[9:], castagnoli) {
+	if string(text[:8]) != lineChecksum(text[9:]) { // as text: a flipped bit makes an A of an a
 		return Line{}, false
 	}
 	dec := json.NewDecoder(bytes.NewReader(text[9:]))

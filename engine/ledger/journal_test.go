@@ -89,6 +89,18 @@ func TestJournalDamaged(t *testing.T) {
 	})
 }
 
+// Every bit of a checksum counts, also the one that makes a small digit a capital.
+func TestJournalDamagedChecksum(t *testing.T) {
+	text := strings.Join(journalLines(t), "")
+	for bit := range 64 {
+		data := []byte(text)
+		data[bit/8] ^= 1 << (bit % 8)
+		if j := ParseJournal(data); j.size != 0 {
+			t.Errorf("bit %d of the first checksum flipped, %q in place of %q: %d bytes count; want 0", bit, data[:8], text[:8], j.size)
+		}
+	}
+}
+
 func TestJournalIsNoJournal(t *testing.T) {
 	for _, text := range []string{"", "x", "00000000 {}\n", strings.Repeat("a", 100) + "\n", "\n\n\n"} {
 		if j := ParseJournal([]byte(text)); j.Head != nil || j.size != 0 {
