@@ -18,6 +18,10 @@ type Input struct {
 	Offsets []int64
 	Text    []byte
 	View    bool
+	// Columns are, by segment of ColumnRows rows, the columns of a matrix that were left
+	// where they lie (Assembler.LeaveColumns); then Data is nil.
+	Columns    [][]ColumnView
+	ColumnRows []int
 }
 
 // Reject is a row that cannot be scored.

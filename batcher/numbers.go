@@ -39,6 +39,9 @@ type numberPacker[D kernel.Number] struct {
 	converted []kernel.Column[D] // a tile's
 	exponent  uint64             // of elements that have to be finite; 0 where none have
 
+	leaves bool         // columns are left where they lie: see LeaveColumns
+	views  []ColumnView // of a batch then, by segment and feature
+
 	runs   []columnRun
 	linear []*linearFeature[D] // by feature: those that kernels compute
 	// Of a binding with other computed features: what computes them, and room for a
@@ -102,6 +105,10 @@ func fillOf[D kernel.Number](elem models.ElementType, v fillValue) D {
 }
 
 func (p *numberPacker[D]) pack(a *Assembler, batch *Batch, in *Input) error {
+	in.Columns, in.ColumnRows = in.Columns[:0], in.ColumnRows[:0]
+	if p.leaves && len(batch.Segments) > 0 {
+		return p.leave(a, batch, in)
+	}
 	width := p.binding.Width
 	total := int(in.Shape[0]) * width
 	row := 0

@@ -378,7 +378,7 @@ func firstBatchInPieces(t *testing.T, opts Options) {
 	}
 	pieces := &scoring{plan: plan, sessions: whole.sessions, outputs: whole.outputs}
 	pieces.devices, err = openDevices([]int{0}, 1, func(int) (computer, error) {
-		s, err := plan.openScoring(lib, 1)
+		s, err := plan.openScoringOf(plan.asRun(), lib, 1) // of tensors, as a device takes them
 		if err != nil {
 			return nil, err
 		}

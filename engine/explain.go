@@ -155,8 +155,9 @@ func (p *Plan) Explain() *Explanation {
 		e.Spans += f.Spans
 		e.Bytes += f.Bytes
 	}
+	columnar, _ := p.columnar() // a model that was read twice already
 	for i := range p.Binding.Bindings {
-		in := p.explainInput(&p.Binding.Bindings[i], p.Mapped())
+		in := p.explainInput(&p.Binding.Bindings[i], p.Mapped(), i < len(columnar) && columnar[i])
 		in.Models = p.takers(i)
 		e.Inputs = append(e.Inputs, in)
 	}
@@ -214,7 +215,7 @@ func (p *Plan) explainDevices() *ExplainedDevices {
 	return e
 }
 
-func (p *Plan) explainInput(b *batcher.Binding, mapped bool) ExplainedInput {
+func (p *Plan) explainInput(b *batcher.Binding, mapped, columnar bool) ExplainedInput {
 	typed := b.Input.Elem.String()
 	if b.Input.HasShape {
 		typed += b.Input.Shape.String()
@@ -234,6 +235,10 @@ func (p *Plan) explainInput(b *batcher.Binding, mapped bool) ExplainedInput {
 	}
 	in.Way, in.BytesPerRow = "copy", int64(b.Width)*elementBytes(b.Input.Elem)
 	switch {
+	case columnar:
+		in.Way, in.BytesPerRow = "view", 0
+		in.Note = "of the columns where they lie: millrace's kernels take them so"
+		nulls = false
 	case slices.ContainsFunc(b.Features, func(f batcher.Feature) bool { return f.Program != nil }):
 		in.Note = "features are computed as rows are made"
 	case len(b.Features) > 1:

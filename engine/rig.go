@@ -120,7 +120,7 @@ func (r *Rig) session(batchRows, intraOpThreads int) (*scoring, error) {
 	}
 	plan := *r.plan
 	plan.Options.BatchRows = cmp.Or(rows, plan.Options.BatchRows)
-	s, err := plan.openScoring(r.lib, intraOpThreads)
+	s, err := plan.openScoringOf(plan.asRun(), r.lib, intraOpThreads) // of tensors: a stage is measured by itself
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ type scoring struct {
 	sessions sessions                        // on the CPU, or on the first device
 	devices  *devices                        // nil on the CPU
 	memory   func(bytes int) ([]byte, error) // of tensors, page-locked; nil on the CPU
+	columns  []bool                          // bindings whose columns the sessions take where they lie; see columnar.go
 	outputs  []outputSpec
 	pool     *outputPool
 
@@ -22,7 +23,15 @@ type scoring struct {
 
 // openScoring makes the sessions of the plan's models; the caller closes them.
 func (p *Plan) openScoring(lib *ort.Library, intraOpThreads int) (*scoring, error) {
-	return p.openScoringOf(p.asRun(), lib, intraOpThreads)
+	all, columns, err := p.takingColumns()
+	if err != nil {
+		return nil, err
+	}
+	s, err := p.openScoringOf(all, lib, intraOpThreads)
+	if err == nil {
+		s.columns = columns
+	}
+	return s, err
 }
 
 // openScoringOf makes the sessions of models with the inputs and outputs of the
@@ -111,6 +120,7 @@ func (s *scoring) worker(rows int, progress *Progress) *worker {
 	if s.plan.padded() {
 		assembler.Pad()
 	}
+	assembler.LeaveColumns(s.columns)
 	if s.plan.Options.OnBadRow != BadFail || s.plan.Options.rejectsDuplicates() {
 		assembler.RejectBad()
 	}

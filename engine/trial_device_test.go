@@ -82,7 +82,7 @@ func deviceRun(t *testing.T, times int) (*Plan, *scoring) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	whole, err := onCPU.openScoring(lib, 1)
+	whole, err := onCPU.openScoringOf(onCPU.asRun(), lib, 1) // of tensors, as a device takes them
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -108,7 +108,8 @@ func TestTruncatedWhileRead(t *testing.T) {
 }
 
 // BenchmarkCopies counts the bytes that assembly writes per row: 0 where a
-// view is true, F x 4 for a matrix of F float32 features.
+// view is true or columns are taken where they lie, F x 4 for a matrix of F float32
+// features that is made.
 //
 //	go test ./engine -run '^$' -bench Copies -benchtime 1x
 func BenchmarkCopies(b *testing.B) {
@@ -117,17 +118,19 @@ func BenchmarkCopies(b *testing.B) {
 	writeVectors(b, vectors, 8)
 	for _, c := range []struct {
 		name, model, input string
+		kernels            engine.Kernels
 		want               int64 // bytes a row
 	}{
-		{"model=embed/format=arrow", "embed", vectors, 0},
-		{"model=embed/format=parquet", "embed", "../testdata/embed-sample.parquet", 0},
-		{"model=flights_gbdt/format=arrow-zstd", "flights_gbdt", "../testdata/flights-sample.arrow", 32 * 4},
-		{"model=flights_gbdt/format=parquet", "flights_gbdt", "../testdata/flights-sample.parquet", 32 * 4},
+		{"model=embed/format=arrow", "embed", vectors, engine.KernelsAuto, 0},
+		{"model=embed/format=parquet", "embed", "../testdata/embed-sample.parquet", engine.KernelsAuto, 0},
+		{"model=flights_gbdt/format=arrow-zstd", "flights_gbdt", "../testdata/flights-sample.arrow", engine.KernelsAuto, 0},
+		{"model=flights_gbdt/format=parquet", "flights_gbdt", "../testdata/flights-sample.parquet", engine.KernelsAuto, 0},
+		{"model=flights_linear/kernels=onnxruntime", "flights_linear", "../testdata/flights-sample.parquet", engine.KernelsONNXRuntime, 32 * 4},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			opts := engine.Options{
 				Model: "../models/reference/" + c.model + ".onnx", Inputs: []string{c.input}, Output: filepath.Join(b.TempDir(), "out"),
-				IDs: []string{"id"}, Nulls: nanPolicy, MaxRejects: -1, IfExists: "replace",
+				IDs: []string{"id"}, Nulls: nanPolicy, MaxRejects: -1, IfExists: "replace", Kernels: c.kernels,
 			}
 			var copied, rows int64
 			var seconds float64

@@ -94,9 +94,10 @@ type worker struct {
 
 	duplicates duplicateSource // nil where they are no rejects
 
-	inputs []*ort.Tensor
-	made   []madeOf      // what inputs[i] was made of
-	seen   featureCounts // that earlier results carry
+	inputs  []*ort.Tensor
+	made    []madeOf      // what inputs[i] was made of
+	columns []ort.Columns // by input: what inputs[i] is of, where the session takes columns
+	seen    featureCounts // that earlier results carry
 }
 
 type madeOf struct {
@@ -283,9 +284,17 @@ func (w *worker) makeInputs(t *batcher.Tensors) error {
 	if w.inputs == nil {
 		w.inputs = make([]*ort.Tensor, len(t.Inputs))
 		w.made = make([]madeOf, len(t.Inputs))
+		w.columns = make([]ort.Columns, len(t.Inputs))
 	}
 	for i := range t.Inputs {
 		in := &t.Inputs[i]
+		if w.scoring.takesColumns(i) {
+			var err error
+			if w.inputs[i], err = w.columnsOf(i, in); err != nil {
+				return fmt.Errorf("model input %q: %w", in.Name, err)
+			}
+			continue
+		}
 		if in.Elem == models.String {
 			if err := w.makeStrings(i, in); err != nil {
 				return fmt.Errorf("model input %q: %w", in.Name, err)
@@ -415,7 +424,8 @@ func (w *worker) counts() *batcher.Counts { return w.assembler.Counts() }
 
 func (w *worker) close() error {
 	var errs []error
-	for _, t := range w.inputs {
+	for i, t := range w.inputs {
+		errs = append(errs, w.columns[i].Close())
 		if t != nil {
 			errs = append(errs, t.Close())
 		}

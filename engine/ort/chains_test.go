@@ -94,27 +94,41 @@ func drawAffine(tb testing.TB, rt *rapid.T) (m *models.Model, g *forestGen, rows
 	return m, g, rows
 }
 
+// linear is a Scaler and a LinearRegressor.
+type linear struct {
+	g                           *forestGen
+	coefficients, offset, scale []float32
+	intercept                   float32
+}
+
+func drawLinear(tb testing.TB, rt *rapid.T) (*models.Model, linear) {
+	tb.Helper()
+	g := drawWidth(rt)
+	coefficients, offset, scale := make([]float32, g.width), make([]float32, g.width), make([]float32, g.width)
+	for i := range coefficients {
+		coefficients[i], offset[i], scale[i] = float32(g.NormFloat64()), float32(g.NormFloat64()), float32(g.NormFloat64())
+	}
+	intercept := float32(g.NormFloat64())
+	attributes := []*pb.AttributeProto{onnxtest.Floats("coefficients", coefficients...)}
+	if rapid.Bool().Draw(rt, "intercept") {
+		attributes = append(attributes, onnxtest.Floats("intercepts", intercept))
+	} else {
+		intercept = 0
+	}
+	m := openModel(tb, onnxtest.Model(onnxtest.Graph(
+		onnxtest.Values(onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", g.width)), onnxtest.Values(onnxtest.Tensor("y", pb.TensorProto_FLOAT, "N", 1)),
+		onnxtest.DomainNode("ai.onnx.ml", "Scaler", onnxtest.Names("x"), onnxtest.Names("s"), onnxtest.Floats("scale", scale...), onnxtest.Floats("offset", offset...)),
+		onnxtest.DomainNode("ai.onnx.ml", "LinearRegressor", onnxtest.Names("s"), onnxtest.Names("y"), attributes...))))
+	return m, linear{g, coefficients, offset, scale, intercept}
+}
+
 // A LinearRegressor's sum is compared with the exact one, and has the same bits
 // at every level.
 func TestLinear(t *testing.T) {
 	orttest.Library(t)
 	rapid.Check(t, func(rt *rapid.T) {
-		g := drawWidth(rt)
-		coefficients, offset, scale := make([]float32, g.width), make([]float32, g.width), make([]float32, g.width)
-		for i := range coefficients {
-			coefficients[i], offset[i], scale[i] = float32(g.NormFloat64()), float32(g.NormFloat64()), float32(g.NormFloat64())
-		}
-		intercept := float32(g.NormFloat64())
-		attributes := []*pb.AttributeProto{onnxtest.Floats("coefficients", coefficients...)}
-		if rapid.Bool().Draw(rt, "intercept") {
-			attributes = append(attributes, onnxtest.Floats("intercepts", intercept))
-		} else {
-			intercept = 0
-		}
-		m := openModel(t, onnxtest.Model(onnxtest.Graph(
-			onnxtest.Values(onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", g.width)), onnxtest.Values(onnxtest.Tensor("y", pb.TensorProto_FLOAT, "N", 1)),
-			onnxtest.DomainNode("ai.onnx.ml", "Scaler", onnxtest.Names("x"), onnxtest.Names("s"), onnxtest.Floats("scale", scale...), onnxtest.Floats("offset", offset...)),
-			onnxtest.DomainNode("ai.onnx.ml", "LinearRegressor", onnxtest.Names("s"), onnxtest.Names("y"), attributes...))))
+		m, l := drawLinear(t, rt)
+		g, coefficients, offset, scale, intercept := l.g, l.coefficients, l.offset, l.scale, l.intercept
 		k, changed, err := models.UseKernels(m)
 		if err != nil || !changed || !strings.Contains(k.Rewrites[0], "Scaler, LinearRegressor") {
 			rt.Fatalf("UseKernels() = %v, %v, %v", k, changed, err)

@@ -43,10 +43,17 @@ typedef struct {
   // Writes a matrix [rows][columns], whose rows lie from floats apart, as
   // [columns][rows], whose columns lie to apart.
   void (*turn)(const float *x, size_t rows, size_t columns, size_t from, float *y, size_t to);
+  // Writes n rows of columns from row on as [columns][rows], whose columns lie to apart.
+  void (*gather)(const mr_columns *c, size_t row, size_t n, float *y, size_t to);
   // These compute some rows of a tile, one at least; tiles begin where a vector may.
   void (*affine)(const mr_affine *a, size_t columns, size_t rows, float *tile);
   void (*layer)(const mr_layer *l, const float *in, size_t rows, float *out);
+  // Writes the sums of n rows from row on, stages before: the bits of affine.h.
+  void (*sum)(const mr_affine *a, const mr_columns *c, size_t row, size_t n, float *y);
 } mr_dense_kernel;
+
+// What the processor has; NULL where it has no fused multiply-add.
+const mr_dense_kernel *mr_dense_choose(void);
 
 extern const mr_dense_kernel mr_dense_plain, mr_dense_avx2, mr_dense_avx512;
 

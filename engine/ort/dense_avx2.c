@@ -14,7 +14,7 @@ TARGET static inline floats mul_add(floats a, floats b, floats c) { return _mm25
 #include "dense_rows.h"
 #include "dense_turn.h"
 
-const mr_dense_kernel mr_dense_avx2 = {TILE, BLOCK, turn, affine, layer};
+const mr_dense_kernel mr_dense_avx2 = {TILE, BLOCK, turn, gather, affine, layer, sum};
 
 #else
 

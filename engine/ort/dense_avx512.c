@@ -31,7 +31,7 @@ TARGET static void turn(const float *x, size_t rows, size_t columns, size_t from
   }
 }
 
-const mr_dense_kernel mr_dense_avx512 = {TILE, BLOCK, turn, affine, layer};
+const mr_dense_kernel mr_dense_avx512 = {TILE, BLOCK, turn, gather, affine, layer, sum};
 
 #else
 

@@ -31,4 +31,4 @@ static inline floats mul_add(floats a, floats b, floats c) { return vfmaq_f32(c,
 #include "dense_rows.h"
 #include "dense_turn.h"
 
-const mr_dense_kernel mr_dense_plain = {TILE, BLOCK, turn, affine, layer};
+const mr_dense_kernel mr_dense_plain = {TILE, BLOCK, turn, gather, affine, layer, sum};

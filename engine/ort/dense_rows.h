@@ -2,6 +2,7 @@
 // TARGET has; included with both, with BLOCK, the most outputs that are summed at
 // once, with floats, a vector, and with functions splat and mul_add by each file that
 // makes them.
+#include "columns_rows.h"
 #include "dense.h"
 
 typedef int32_t ints __attribute__((vector_size(4 * LANES)));
@@ -10,6 +11,11 @@ typedef int32_t ints __attribute__((vector_size(4 * LANES)));
 enum { MOST = 3, TILE = MOST * LANES };
 
 #define INLINE static inline __attribute__((always_inline))
+#define EACH_OF(vectors) _Pragma("GCC unroll 4") for (size_t v = 0; v < (vectors); v++)
+#define EACH_VECTOR EACH_OF(SUM_VECTORS)
+
+// Rows that are summed at once; a word of a bitmap is for as many or more.
+enum { SUM_VECTORS = 4, SUM_ROWS = SUM_VECTORS * LANES };
 
 TARGET INLINE floats load(const float *p) { return *(const floats *)p; }
 
@@ -84,4 +90,96 @@ TARGET static void affine(const mr_affine *a, size_t columns, size_t rows, float
         floats *v = (floats *)(tile + r);
         *v = stage(&a->stages[i], a->width ? k : 0, *v);
       }
+}
+
+// Vectors of n rows of a column, from row first on of a segment of so many rows; lanes
+// without a row are 0. The number of vectors is a constant where it is called.
+TARGET INLINE void fetch(const mr_column *c, size_t first, size_t n, size_t rows, floats *x, const size_t vectors) {
+  if (n < vectors * LANES || !c->values) {
+    float copy[SUM_ROWS] = {0};
+    mrc_copy(c, first, n, rows, copy);
+    EACH_OF(vectors) memcpy(&x[v], copy + v * LANES, sizeof x[v]);
+    return;
+  }
+  const float *from = c->values + first;
+  EACH_OF(vectors) __builtin_prefetch(from + (vectors + v) * LANES, 0, 2); // see mrc_copy
+  if (!c->validity) {
+    EACH_OF(vectors) memcpy(&x[v], from + v * LANES, sizeof x[v]);
+    return;
+  }
+  const uint64_t bits = mrc_bits(c->validity, (size_t)c->bit + first, (size_t)c->bit + rows);
+  EACH_OF(vectors) x[v] = mrc_load(from + v * LANES, bits >> (v * LANES), c->fill);
+}
+
+TARGET static void gather(const mr_columns *c, size_t row, size_t n, float *y, size_t to) {
+  const mr_segment *s = c->segments;
+  size_t begin = 0;
+  for (; row >= begin + (size_t)s->rows; s = mr_next_segment(c, s)) begin += (size_t)s->rows;
+  if (n < TILE || row + n > begin + (size_t)s->rows) {
+    for (size_t k = 0; k < c->width; k++) mrc_column(c, k, row, n, y + k * to);
+    return;
+  }
+  for (size_t k = 0; k < c->width; k++, y += to) {
+    floats x[MOST];
+    fetch(&s->columns[k], row - begin, TILE, (size_t)s->rows, x, MOST);
+    for (size_t v = 0; v < MOST; v++) *(floats *)(y + v * LANES) = x[v];
+  }
+}
+
+// The stages of column k, with the bits of affine_rows.h.
+TARGET INLINE void stages(const mr_affine *a, size_t k, floats x[SUM_VECTORS]) {
+  for (uint32_t i = 0; i < a->n_stages; i++) {
+    const mr_stage *s = &a->stages[i];
+    if (s->instead) {
+      const floats instead = splat(s->instead[k]), missing = splat(s->missing);
+      if (s->missing != s->missing)
+        EACH_VECTOR x[v] = pick((ints)(x[v] != x[v]), instead, x[v]);
+      else
+        EACH_VECTOR x[v] = pick((ints)(x[v] == missing), instead, x[v]);
+    }
+    if (s->scale) {
+      const floats offset = splat(s->offset[k]), scale = splat(s->scale[k]);
+      EACH_VECTOR x[v] = (x[v] - offset) * scale;
+    }
+  }
+}
+
+// The sum of affine_rows.h, with the same bits: rows are lanes here. Parts are made in
+// the order in which they are added, so that few are there at a time.
+TARGET static void sum_rows(const mr_affine *a, const mr_segment *s, size_t first, size_t n, float *y) {
+  static const uint8_t order[PARTS] = {0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15};
+  floats open[5][SUM_VECTORS];
+  size_t depth = 0;
+  for (size_t i = 0; i < PARTS; i++) {
+    floats part[SUM_VECTORS];
+    EACH_VECTOR part[v] = splat(0);
+    for (size_t k = order[i]; k < a->width; k += PARTS) {
+      floats x[SUM_VECTORS];
+      fetch(&s->columns[k], first, n, (size_t)s->rows, x, SUM_VECTORS);
+      stages(a, k, x);
+      const floats coefficient = splat(a->coefficients[k]);
+      EACH_VECTOR part[v] += x[v] * coefficient;
+    }
+    for (size_t done = i; done & 1; done >>= 1) {
+      depth--;
+      EACH_VECTOR part[v] = open[depth][v] + part[v];
+    }
+    EACH_VECTOR open[depth][v] = part[v];
+    depth++;
+  }
+  EACH_VECTOR open[0][v] += splat(a->intercept);
+  memcpy(y, open[0], n * sizeof *y);
+}
+
+TARGET static void sum(const mr_affine *a, const mr_columns *c, size_t row, size_t n, float *y) {
+  const mr_segment *s = c->segments;
+  for (size_t begin = 0; n; begin += (size_t)s->rows, s = mr_next_segment(c, s)) {
+    const size_t rows = (size_t)s->rows;
+    for (size_t m; n && row < begin + rows; row += m, n -= m, y += m) {
+      const size_t first = row - begin;
+      m = rows - first < SUM_ROWS ? rows - first : SUM_ROWS;
+      if (m > n) m = n;
+      sum_rows(a, s, first, m, y);
+    }
+  }
 }

@@ -103,10 +103,12 @@ static inline int32_t mr_key(float v) {
   return bits ^ (int32_t)((uint32_t)(bits >> 31) >> 1);
 }
 
-// Kernels. fill makes a tile of n rows; score adds to scores [targets][TILE]
+// Kernels. fill makes a tile of n rows, and fill_columns one of n rows from row on of
+// columns; score adds to scores [targets][TILE]
 // what trees first to last give its rows.
 typedef struct {
   void (*fill)(const mr_forest *f, const float *x, size_t stride, size_t n, int32_t *tile);
+  void (*fill_columns)(const mr_forest *f, const mr_columns *c, size_t row, size_t n, int32_t *tile);
   void (*score)(const mr_forest *f, uint32_t first, uint32_t last, size_t n, const int32_t *tile, float *scores);
 } mr_forest_kernel;
 

@@ -4,7 +4,7 @@
 #define LANES 8
 #include "forest_rows.h"
 
-const mr_forest_kernel mr_forest_avx2 = {fill, score};
+const mr_forest_kernel mr_forest_avx2 = {fill, fill_columns, score};
 
 #else
 

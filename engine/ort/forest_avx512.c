@@ -5,11 +5,13 @@
 #include <immintrin.h>
 #include <string.h>
 
+#define AVX512 __attribute__((target("avx512f,avx512dq,avx512cd,avx512bw,avx512vl,avx2")))
+#define TARGET AVX512
+#define LANES 16
+#include "columns_rows.h"
 #include "turn_avx512.h"
 
-#define AVX512 __attribute__((target("avx512f,avx512dq,avx512cd,avx512bw,avx512vl,avx2")))
-
-enum { LANES = 16, MOST_BLOCKS = TILE / LANES };
+enum { MOST_BLOCKS = TILE / LANES };
 
 AVX512 static inline void put(const mr_feature *f, __m512 v, int32_t *tile) {
   __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
@@ -39,6 +41,15 @@ AVX512 static void fill(const mr_forest *f, const float *x, size_t stride, size_
       for (; i < f->n_features && f->features[i].feature < first + LANES; i++)
         put(&f->features[i], r[f->features[i].feature - first], tile + block);
     }
+  }
+}
+
+AVX512 static void fill_columns(const mr_forest *f, const mr_columns *c, size_t row, size_t n, int32_t *tile) {
+  _Alignas(64) float values[TILE];
+  for (size_t r = n; r < TILE; r++) values[r] = 0;
+  for (uint32_t i = 0; i < f->n_features; i++) {
+    mrc_column(c, f->features[i].feature, row, n, values);
+    for (size_t r = 0; r < n; r += LANES) put(&f->features[i], _mm512_load_ps(values + r), tile + r);
   }
 }
 
@@ -141,7 +152,7 @@ AVX512 static void score(const mr_forest *f, uint32_t first, uint32_t last, size
   }
 }
 
-const mr_forest_kernel mr_forest_avx512 = {fill, score};
+const mr_forest_kernel mr_forest_avx512 = {fill, fill_columns, score};
 
 #else
 

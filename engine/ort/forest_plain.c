@@ -4,4 +4,4 @@
 #define LANES 4
 #include "forest_rows.h"
 
-const mr_forest_kernel mr_forest_plain = {fill, score};
+const mr_forest_kernel mr_forest_plain = {fill, fill_columns, score};

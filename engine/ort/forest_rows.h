@@ -1,5 +1,6 @@
 // The kernels of a forest in terms of vectors of LANES integers, compiled for
 // whatever TARGET has; included with both defined by each file that makes them.
+#include "columns_rows.h"
 #include "forest.h"
 
 typedef int32_t ints __attribute__((vector_size(4 * LANES)));
@@ -10,25 +11,35 @@ typedef float floats __attribute__((vector_size(4 * LANES)));
 // matter.
 enum { AT_ONCE = 4, BLOCK = LANES * AT_ONCE, ROUND = 32 };
 
+// What a feature becomes of n values that lie step apart.
+TARGET static inline __attribute__((always_inline)) void put(const mr_feature *feature, const float *from, size_t step, size_t n,
+                                                            int32_t *tile) {
+  // The first form that is needed takes the row's values in; others copy it.
+  int32_t key[TILE], nan[TILE];
+  const size_t end = (n + ROUND - 1) / ROUND * ROUND;
+  for (size_t r = 0; r < n; r++) {
+    float v = from[r * step];
+    key[r] = mr_key(v);
+    nan[r] = -(v != v);
+  }
+  for (size_t r = n; r < end; r++) key[r] = nan[r] = 0;
+  for (int form = 0; form < FORMS; form++) {
+    if (feature->column[form] == NONE) continue;
+    int32_t *to = tile + feature->column[form] * TILE;
+    const int32_t instead = form == NAN_HIGH ? INT32_MAX : INT32_MIN, flip = form == NEGATED ? -1 : 0;
+    for (size_t r = 0; r < end; r++) to[r] = (nan[r] & instead) | (~nan[r] & (key[r] ^ flip));
+  }
+}
+
 TARGET static void fill(const mr_forest *f, const float *x, size_t stride, size_t n, int32_t *tile) {
+  for (uint32_t i = 0; i < f->n_features; i++) put(&f->features[i], x + f->features[i].feature, stride, n, tile);
+}
+
+TARGET static void fill_columns(const mr_forest *f, const mr_columns *c, size_t row, size_t n, int32_t *tile) {
   for (uint32_t i = 0; i < f->n_features; i++) {
-    const mr_feature *feature = &f->features[i];
-    const float *from = x + feature->feature;
-    // The first form that is needed takes the row's values in; others copy it.
-    int32_t key[TILE], nan[TILE];
-    const size_t end = (n + ROUND - 1) / ROUND * ROUND;
-    for (size_t r = 0; r < n; r++) {
-      float v = from[r * stride];
-      key[r] = mr_key(v);
-      nan[r] = -(v != v);
-    }
-    for (size_t r = n; r < end; r++) key[r] = nan[r] = 0;
-    for (int form = 0; form < FORMS; form++) {
-      if (feature->column[form] == NONE) continue;
-      int32_t *to = tile + feature->column[form] * TILE;
-      const int32_t instead = form == NAN_HIGH ? INT32_MAX : INT32_MIN, flip = form == NEGATED ? -1 : 0;
-      for (size_t r = 0; r < end; r++) to[r] = (nan[r] & instead) | (~nan[r] & (key[r] ^ flip));
-    }
+    float values[TILE];
+    mrc_column(c, f->features[i].feature, row, n, values);
+    put(&f->features[i], values, 1, n, tile);
   }
 }
 

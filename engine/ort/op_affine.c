@@ -5,12 +5,14 @@
 #include <string.h>
 
 #include "affine.h"
+#include "dense.h"
 #include "words.h"
 
 typedef struct {
   const OrtApi *api;
   mr_affine *affine;
   const mr_affine_kernel *kernel;
+  const mr_dense_kernel *tiles; // of columns; NULL: none
 } affine;
 
 void mr_affine_free(mr_affine *a) {
@@ -101,6 +103,7 @@ static OrtStatus *create(const OrtApi *api, const OrtKernelInfo *info, int sums,
   if (level == MR_AVX2) k->kernel = &mr_affine_avx2;
   if (level == MR_AVX512) k->kernel = &mr_affine_avx512;
 #endif
+  k->tiles = mr_dense_choose();
   *kernel = k;
   return NULL;
 }
@@ -119,6 +122,7 @@ static OrtStatus *ORT_API_CALL create_linear(const OrtCustomOp *op, const OrtApi
 typedef struct {
   const affine *k;
   const float *x;
+  const mr_columns *columns; // in place of x
   float *y;
   size_t n, part; // values
   int out_of_memory;
@@ -159,6 +163,14 @@ static void run_linear(void *data, size_t part) {
     k->kernel->sum(k->affine, tile, n / width, j->y + at / width);
   }
   if (tile != near) free(tile);
+}
+
+// The same of columns that lie as columns.
+static void run_columns(void *data, size_t part) {
+  job *j = data;
+  const size_t width = j->k->affine->width, from = part * j->part;
+  const size_t n = j->part < j->n - from ? j->part : j->n - from;
+  j->k->tiles->sum(j->k->affine, j->columns, from / width, n / width, j->y + from / width);
 }
 
 static OrtStatus *run(const affine *k, OrtKernelContext *context, job *j, void (*rows)(void *, size_t)) {
@@ -209,8 +221,10 @@ static OrtStatus *ORT_API_CALL compute_linear(void *kernel, OrtKernelContext *co
   OrtValue *value;
   void *y;
   TRY(mr_op_output(k->api, context, 0, dims, 2, &value, &y));
-  job j = {.k = k, .x = x.data, .y = y, .n = x.elements};
-  return run(k, context, &j, run_linear);
+  job j = {.k = k, .x = x.data, .columns = &x.columns, .y = y, .n = x.elements};
+  if (x.data || !x.elements) return run(k, context, &j, run_linear);
+  if (!k->tiles) return k->api->CreateStatus(ORT_NOT_IMPLEMENTED, "columns take a processor with fused multiply-add");
+  return run(k, context, &j, run_columns);
 }
 
 static OrtStatus *ORT_API_CALL infer_affine(const OrtCustomOp *op, OrtShapeInferContext *context) {
@@ -233,7 +247,7 @@ const OrtCustomOp mr_op_affine = {
 };
 
 const OrtCustomOp mr_op_linear = {
-    MR_OP_SHARED, .GetName = linear_name, .GetOutputType = mr_op_float, .GetOutputTypeCount = mr_op_one,
+    MR_OP_OF_COLUMNS, .GetName = linear_name, .GetOutputType = mr_op_float, .GetOutputTypeCount = mr_op_one,
     .CreateKernelV2 = create_linear, .KernelComputeV2 = compute_linear, .KernelDestroy = destroy,
     .InferOutputShapeFn = infer_linear,
 };

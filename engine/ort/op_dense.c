@@ -98,8 +98,7 @@ mr_dense *mr_dense_read(mr_layout layers, mr_layout stages, const mr_dense_kerne
   return NULL;
 }
 
-// NULL where the processor has no fused multiply-add.
-static const mr_dense_kernel *choose(void) {
+const mr_dense_kernel *mr_dense_choose(void) {
 #ifdef __x86_64__
   mr_level level = mr_kernel_level();
   if (!__builtin_cpu_supports("fma")) return NULL;
@@ -111,7 +110,7 @@ static const mr_dense_kernel *choose(void) {
 
 static OrtStatus *ORT_API_CALL create(const OrtCustomOp *op, const OrtApi *api, const OrtKernelInfo *info, void **kernel) {
   (void)op;
-  const mr_dense_kernel *chosen = choose();
+  const mr_dense_kernel *chosen = mr_dense_choose();
   if (!chosen) return api->CreateStatus(ORT_NOT_IMPLEMENTED, "dense layers take a processor with fused multiply-add");
   uint8_t *layers, *stages;
   mr_layout l, s;
@@ -138,7 +137,7 @@ static OrtStatus *ORT_API_CALL create(const OrtCustomOp *op, const OrtApi *api, 
 // One Run, cut into parts of whole tiles.
 typedef struct {
   const dense *k;
-  const float *x;
+  const mr_matrix *x;
   float *y;
   size_t rows, part;
   int out_of_memory;
@@ -152,13 +151,16 @@ enum { NEAR = 96 << 8 };
 
 // Takes a tile of rows through all layers, from one half of memory to the other
 // and back.
-static void run_tile(const dense *k, const float *x, size_t rows, float *memory, float *y) {
+static void run_tile(const dense *k, const mr_matrix *x, size_t first, size_t rows, float *memory, float *y) {
   const mr_dense *d = k->dense;
   const size_t tile = k->kernel->rows;
   float *in = memory, *out = memory + d->even * tile;
   // Lanes without a row compute, too, and may take long over what lies there.
   if (rows < tile) memset(in, 0, d->inputs * tile * sizeof *in);
-  k->kernel->turn(x, rows, d->inputs, d->inputs, in, tile);
+  if (x->data)
+    k->kernel->turn(x->data + first * d->inputs, rows, d->inputs, d->inputs, in, tile);
+  else
+    k->kernel->gather(&x->columns, first, rows, in, tile);
   if (d->affine) k->kernel->affine(d->affine, d->inputs, rows, in);
   for (uint32_t i = 0; i < d->n_layers; i++) {
     k->kernel->layer(&d->layers[i], in, rows, out);
@@ -184,7 +186,7 @@ static void run_rows(void *data, size_t part) {
   }
   const size_t end = (part + 1) * j->part < j->rows ? (part + 1) * j->part : j->rows;
   for (size_t r = part * j->part; r < end; r += tile)
-    run_tile(j->k, j->x + r * d->inputs, end - r < tile ? end - r : tile, memory, j->y + r * d->outputs);
+    run_tile(j->k, j->x, r, end - r < tile ? end - r : tile, memory, j->y + r * d->outputs);
   if (memory != near) free(memory);
 }
 
@@ -199,7 +201,7 @@ static OrtStatus *ORT_API_CALL compute(void *kernel, OrtKernelContext *context) 
   OrtValue *value;
   void *y;
   TRY(mr_op_output(k->api, context, 0, dims, 2, &value, &y));
-  job j = {.k = k, .x = x.data, .y = y, .rows = (size_t)x.dims[0]};
+  job j = {.k = k, .x = &x, .y = y, .rows = (size_t)x.dims[0]};
   j.part = (PART_SUMS / d->sums / k->kernel->rows + 1) * k->kernel->rows;
   const size_t parts = (j.rows + j.part - 1) / j.part;
   if (parts == 1)
@@ -218,7 +220,7 @@ static OrtStatus *ORT_API_CALL infer(const OrtCustomOp *op, OrtShapeInferContext
 static const char *ORT_API_CALL name(const OrtCustomOp *op) { return (void)op, "Dense"; }
 
 const OrtCustomOp mr_op_dense = {
-    MR_OP_SHARED, .GetName = name, .GetOutputType = mr_op_float, .GetOutputTypeCount = mr_op_one,
+    MR_OP_OF_COLUMNS, .GetName = name, .GetOutputType = mr_op_float, .GetOutputTypeCount = mr_op_one,
     .CreateKernelV2 = create, .KernelComputeV2 = compute, .KernelDestroy = destroy,
     .InferOutputShapeFn = infer,
 };

@@ -132,7 +132,7 @@ static void finish_classes(const mr_forest *f, size_t n, const float *scores, fl
 // One Run.
 typedef struct {
   const trees *k;
-  const float *x;
+  mr_matrix x;
   size_t rows, stride;
   float *out;
   uint32_t *label;
@@ -158,8 +158,13 @@ static void run_rows(void *data, size_t part) {
   for (size_t first = part * JOB_TILES * TILE; first < end; first += tiles * TILE) {
     const size_t last = first + tiles * TILE < end ? first + tiles * TILE : end;
     size_t t = 0;
-    for (size_t row = first; row < last; row += TILE, t++)
-      j->k->kernel->fill(f, j->x + row * j->stride, j->stride, last - row < TILE ? last - row : TILE, memory + t * columns);
+    for (size_t row = first; row < last; row += TILE, t++) {
+      const size_t n = last - row < TILE ? last - row : TILE;
+      if (j->x.data)
+        j->k->kernel->fill(f, j->x.data + row * j->stride, j->stride, n, memory + t * columns);
+      else
+        j->k->kernel->fill_columns(f, &j->x.columns, row, n, memory + t * columns);
+    }
     memset(sums, 0, tiles * scores * sizeof *sums);
     for (uint32_t g = 0; g < f->n_groups; g++) {
       t = 0;
@@ -192,10 +197,9 @@ OrtStatus *mr_trees_shape(const OrtApi *api, const mr_matrix *x, uint32_t width,
 }
 
 static OrtStatus *begin(const trees *k, OrtKernelContext *context, job *j) {
-  mr_matrix x;
-  TRY(mr_op_input(k->api, context, &x));
-  *j = (job){.k = k, .x = x.data};
-  return mr_trees_shape(k->api, &x, k->forest->width, &j->rows, &j->stride);
+  *j = (job){.k = k};
+  TRY(mr_op_input(k->api, context, &j->x));
+  return mr_trees_shape(k->api, &j->x, k->forest->width, &j->rows, &j->stride);
 }
 
 static OrtStatus *finish(const trees *k, OrtKernelContext *context, job *j) {
@@ -290,19 +294,19 @@ static ONNXTensorElementDataType ORT_API_CALL strings_type(const OrtCustomOp *op
 }
 
 const OrtCustomOp mr_op_trees_regressor = {
-    MR_OP_SHARED, .GetName = regressor_name, .GetOutputType = mr_op_float, .GetOutputTypeCount = mr_op_one,
+    MR_OP_OF_COLUMNS, .GetName = regressor_name, .GetOutputType = mr_op_float, .GetOutputTypeCount = mr_op_one,
     .CreateKernelV2 = create_regressor, .KernelComputeV2 = compute_regressor, .KernelDestroy = destroy,
     .InferOutputShapeFn = infer_regressor,
 };
 
 const OrtCustomOp mr_op_trees_classifier_ints = {
-    MR_OP_SHARED, .GetName = ints_name, .GetOutputType = ints_type, .GetOutputTypeCount = mr_op_two,
+    MR_OP_OF_COLUMNS, .GetName = ints_name, .GetOutputType = ints_type, .GetOutputTypeCount = mr_op_two,
     .CreateKernelV2 = create_ints, .KernelComputeV2 = compute_ints, .KernelDestroy = destroy,
     .InferOutputShapeFn = infer_ints,
 };
 
 const OrtCustomOp mr_op_trees_classifier_strings = {
-    MR_OP_SHARED, .GetName = strings_name, .GetOutputType = strings_type, .GetOutputTypeCount = mr_op_two,
+    MR_OP_OF_COLUMNS, .GetName = strings_name, .GetOutputType = strings_type, .GetOutputTypeCount = mr_op_two,
     .CreateKernelV2 = create_strings, .KernelComputeV2 = compute_strings, .KernelDestroy = destroy,
     .InferOutputShapeFn = infer_ints,
 };

@@ -102,12 +102,22 @@ OrtStatus *mr_op_input(const OrtApi *api, OrtKernelContext *context, mr_matrix *
   OrtTensorTypeAndShapeInfo *t;
   TRY(api->KernelContext_GetInput(context, 0, &value));
   TRY(api->GetTensorTypeAndShape(value, &t));
+  ONNXTensorElementDataType elem;
   OrtStatus *status = shape_of(api, t, out);
+  if (!status) status = api->GetTensorElementType(t, &elem);
   api->ReleaseTensorTypeAndShapeInfo(t);
   if (status) return status;
   const void *data;
   TRY(api->GetTensorData(value, &data));
   out->data = data;
+  out->columns = (mr_columns){0};
+  if (elem == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT) return NULL;
+  if (elem != ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64 || !mr_columns_read(data, out->elements, &out->columns, &out->data))
+    return api->CreateStatus(ORT_INVALID_ARGUMENT, "the input is neither of float nor columns");
+  out->rank = 2;
+  out->dims[0] = (int64_t)out->columns.rows;
+  out->dims[1] = (int64_t)out->columns.width;
+  out->elements = out->columns.rows * out->columns.width;
   return NULL;
 }
 
@@ -189,6 +199,9 @@ size_t ORT_API_CALL mr_op_one(const OrtCustomOp *op) { return (void)op, 1; }
 size_t ORT_API_CALL mr_op_two(const OrtCustomOp *op) { return (void)op, 2; }
 ONNXTensorElementDataType ORT_API_CALL mr_op_float(const OrtCustomOp *op, size_t i) {
   return (void)op, (void)i, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+}
+ONNXTensorElementDataType ORT_API_CALL mr_op_any(const OrtCustomOp *op, size_t i) {
+  return (void)op, (void)i, ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
 }
 OrtCustomOpInputOutputCharacteristic ORT_API_CALL mr_op_required(const OrtCustomOp *op, size_t i) {
   return (void)op, (void)i, INPUT_OUTPUT_REQUIRED;

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "columns.h"
 #include "include/onnxruntime_c_api.h"
 
 #define TRY(call)                 \
@@ -48,6 +49,7 @@ typedef struct {
   const float *data;
   size_t rank, elements;
   int64_t dims[8];
+  mr_columns columns; // where its values are, if it has segments: data is NULL
 } mr_matrix;
 OrtStatus *mr_op_input(const OrtApi *api, OrtKernelContext *context, mr_matrix *out);
 OrtStatus *mr_op_output(const OrtApi *api, OrtKernelContext *context, size_t i, const int64_t *dims, size_t rank,
@@ -70,14 +72,19 @@ extern const OrtApi *mr_ops_api;
 size_t ORT_API_CALL mr_op_one(const OrtCustomOp *op);
 size_t ORT_API_CALL mr_op_two(const OrtCustomOp *op);
 ONNXTensorElementDataType ORT_API_CALL mr_op_float(const OrtCustomOp *op, size_t i);
+// Any type: float, or int64 for what columns.h describes; mr_op_input looks.
+ONNXTensorElementDataType ORT_API_CALL mr_op_any(const OrtCustomOp *op, size_t i);
 OrtCustomOpInputOutputCharacteristic ORT_API_CALL mr_op_required(const OrtCustomOp *op, size_t i);
 OrtMemType ORT_API_CALL mr_op_memory(const OrtCustomOp *op, size_t i);
 const char *ORT_API_CALL mr_op_provider(const OrtCustomOp *op);
 int ORT_API_CALL mr_op_version(const OrtCustomOp *op);
 int ORT_API_CALL mr_op_zero(const OrtCustomOp *op);
 
-#define MR_OP_SHARED                                                                                        \
-  .version = ORT_API_VERSION, .GetExecutionProviderType = mr_op_provider, .GetInputType = mr_op_float,      \
+#define MR_OP_SHARED MR_OP_TAKES(mr_op_float)
+#define MR_OP_OF_COLUMNS MR_OP_TAKES(mr_op_any)
+
+#define MR_OP_TAKES(input)                                                                                  \
+  .version = ORT_API_VERSION, .GetExecutionProviderType = mr_op_provider, .GetInputType = input,            \
   .GetInputTypeCount = mr_op_one, .GetInputCharacteristic = mr_op_required,                                 \
   .GetOutputCharacteristic = mr_op_required, .GetInputMemoryType = mr_op_memory,                            \
   .GetVariadicInputMinArity = mr_op_zero, .GetVariadicInputHomogeneity = mr_op_zero,                        \

@@ -1,0 +1,80 @@
+// Tiles of columns of columns.h, in terms of vectors of LANES rows, compiled for
+// whatever TARGET has; included with both by each file that makes them.
+#include <string.h>
+
+#include "columns.h"
+
+#define MRC_INLINE static inline __attribute__((always_inline))
+
+// The 64 bits of a bitmap from bit at on; those from bit end on are not read.
+TARGET MRC_INLINE uint64_t mrc_bits(const uint8_t *bitmap, size_t at, size_t end) {
+  const size_t byte = at / 8, left = (end + 7) / 8 - byte, shift = at % 8;
+  uint64_t bits = 0;
+  if (left > sizeof bits) { // the most that 64 bits can lie in
+    memcpy(&bits, bitmap + byte, sizeof bits);
+    return shift ? bits >> shift | (uint64_t)bitmap[byte + sizeof bits] << (64 - shift) : bits;
+  }
+  for (size_t i = 0; i < left; i++) bits |= (uint64_t)bitmap[byte + i] << (8 * i);
+  return bits >> shift;
+}
+
+typedef float mrc_floats __attribute__((vector_size(4 * LANES)));
+
+// A vector of values, of which those without a bit are fill.
+TARGET MRC_INLINE mrc_floats mrc_load(const float *x, uint64_t bits, float fill) {
+#if LANES == 16
+  return _mm512_mask_loadu_ps(_mm512_set1_ps(fill), (__mmask16)bits, x);
+#else
+  typedef int32_t lanes __attribute__((vector_size(4 * LANES)));
+#if LANES == 8
+  const lanes bit = {1, 2, 4, 8, 16, 32, 64, 128};
+#else
+  const lanes bit = {1, 2, 4, 8};
+#endif
+  mrc_floats v;
+  memcpy(&v, x, sizeof v);
+  const lanes there = (((lanes){0} + (int32_t)(bits & 0xff)) & bit) != 0;
+  return (mrc_floats)((there & (lanes)v) | (~there & (lanes)((mrc_floats){0} + fill)));
+#endif
+}
+
+// Copies m values, 64 at most; those without a bit become fill.
+TARGET MRC_INLINE void mrc_put(const float *x, uint64_t bits, size_t m, float fill, float *y) {
+  size_t i = 0;
+  for (; i + LANES <= m; i += LANES) {
+    const mrc_floats v = mrc_load(x + i, bits >> i, fill);
+    memcpy(y + i, &v, sizeof v);
+  }
+  for (; i < m; i++) y[i] = bits >> i & 1 ? x[i] : fill;
+}
+
+// Copies n rows of a column, from row on, of a segment of so many rows.
+TARGET MRC_INLINE void mrc_copy(const mr_column *c, size_t row, size_t n, size_t rows, float *y) {
+  if (!c->values) {
+    for (size_t i = 0; i < n; i++) y[i] = c->fill;
+    return;
+  }
+  const float *x = c->values + row;
+  // What comes next of this column, while other columns are read: a tile is too short
+  // for the processor to see it coming.
+  for (size_t i = 0; i < n; i += 16) __builtin_prefetch(x + n + i, 0, 2);
+  const size_t from = (size_t)c->bit + row, end = (size_t)c->bit + rows;
+  for (size_t i = 0; i < n; i += 64) {
+    const size_t m = n - i < 64 ? n - i : 64;
+    mrc_put(x + i, c->validity ? mrc_bits(c->validity, from + i, end) : UINT64_MAX, m, c->fill, y + i);
+  }
+}
+
+// Copies n rows of column k from row on.
+TARGET MRC_INLINE void mrc_column(const mr_columns *c, size_t k, size_t row, size_t n, float *y) {
+  const mr_segment *s = c->segments;
+  for (size_t begin = 0; n; begin += (size_t)s->rows, s = mr_next_segment(c, s)) {
+    const size_t rows = (size_t)s->rows;
+    if (row >= begin + rows) continue;
+    const size_t first = row - begin, m = rows - first < n ? rows - first : n;
+    mrc_copy(&s->columns[k], first, m, rows, y);
+    row += m;
+    n -= m;
+    y += m;
+  }
+}
