@@ -36,6 +36,7 @@ func challenged(t *testing.T) engine.Options {
 
 // How far models agree is what scipy says of their training libraries' own predictions.
 func TestAgreementOfReferenceModels(t *testing.T) {
+	slow(t)
 	text, err := os.ReadFile("agreement/testdata/golden.json")
 	if err != nil {
 		t.Fatal(err)

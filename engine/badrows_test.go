@@ -123,6 +123,7 @@ func badKinds() []badKind {
 // predictions; rows beside it are what they would be without it; from Arrow and from
 // Parquet, and the same bytes for any number of workers.
 func TestBadRows(t *testing.T) {
+	slow(t)
 	const rows = 200
 	model := badModel(t, "N")
 	for _, kind := range badKinds() {

@@ -60,6 +60,7 @@ func respan(t *testing.T, from, to string, spans ...int64) string {
 // tensors of them, which a check of one column's values is enough for: in batches of one
 // span and of several, of rows that a filter takes some from, and with rejected rows.
 func TestColumnsWhereTheyLie(t *testing.T) {
+	slow(t)
 	refs, opts := flightModels(t)
 	dir := t.TempDir()
 	joined := respan(t, "../testdata/flights-sample.arrow", filepath.Join(dir, "joined.arrow"), 7, 900, 64, 2500, 1)

@@ -290,6 +290,7 @@ func TestDuplicatesBesideBadRows(t *testing.T) {
 // A row whose predictions are null for it is a duplicate is null again in a replay, which
 // reads its batch alone.
 func TestReplayOfDuplicates(t *testing.T) {
+	slow(t)
 	d := newKeyed(t, 200)
 	of := d.duplicates(func(r keyedRow) string { return r.k })
 	for _, on := range []unique.On{unique.OnNull, unique.OnReject, unique.OnCount} {

@@ -337,6 +337,7 @@ func TestPartitionedOutputWithoutRows(t *testing.T) {
 // What is appended to a partitioned output is partitioned alike, and goes to the same
 // folders under names of its own.
 func TestAppendToAPartitionedOutput(t *testing.T) {
+	slow(t)
 	opts := manyParts(t)
 	opts.PartRows, opts.PartitionBy = 10_000, []string{"flag"}
 	opts.Output = filepath.Join(t.TempDir(), "out")

@@ -34,6 +34,7 @@ func nulledBesideLeftOut(t *testing.T, output string) (nulled, leftOut []int) {
 // Of the rejected rows of a part some stand in the output and some do not: each row is
 // found in its input all the same, and what was null is null again.
 func TestReplayBesideNulledRows(t *testing.T) {
+	slow(t)
 	for _, name := range []string{"out", "out.arrow"} {
 		output := filepath.Join(t.TempDir(), name)
 		nulled, leftOut := nulledBesideLeftOut(t, output)

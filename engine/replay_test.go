@@ -71,6 +71,7 @@ func powers(t *testing.T, path string, first, rows int, spans ...int64) {
 // Every row of parts, short spans and long ones, two files and both kinds of
 // output is found in its input and scored in the batch that it was in.
 func TestReplayScoresTheBatchThatARowWasIn(t *testing.T) {
+	slow(t)
 	dir := t.TempDir()
 	powers(t, filepath.Join(dir, "1.arrow"), 0, 31, 7, 3, 12, 2, 2)
 	powers(t, filepath.Join(dir, "2.arrow"), 31, 20, 1, 2, 9)

@@ -19,6 +19,7 @@ import (
 
 // Every row of every kind of text is found in its input, and scored in its batch.
 func TestReplayOfText(t *testing.T) {
+	slow(t)
 	dir := t.TempDir()
 	powers(t, filepath.Join(dir, "in.arrow"), 0, 31, 7, 3, 12, 2, 2)
 	model := batchSum(t)

@@ -133,6 +133,7 @@ func TestOnlyNewAfterAStop(t *testing.T) {
 
 // Of two runs that saw the same files as new, one scores them.
 func TestOnlyNewBesideAnother(t *testing.T) {
+	slow(t)
 	lib := orttest.Library(t)
 	opts, add := nightly(t)
 	late, err := engine.NewPlan(t.Context(), opts)
@@ -193,6 +194,7 @@ func TestOnlyNewKnowsPublishedRunsAlone(t *testing.T) {
 
 // A manifest that cannot be read might have seen any file.
 func TestOnlyNewRefusesABrokenChain(t *testing.T) {
+	slow(t)
 	opts, add := nightly(t)
 	first := mustRun(t, opts)
 	add()

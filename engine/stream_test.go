@@ -291,6 +291,9 @@ func TestStreamHoldsTheWriterUp(t *testing.T) {
 		{"large ones by their bytes", 1, heldBytes / 8, 8 + 4},
 		{"and by their rows", rowGroupRows / 4, 100, 4*5 + 4},
 	}
+	if testing.Short() {
+		tests = tests[:1]
+	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 // The reference models, rewritten to tensor operators and written to a file,
 // give their training libraries' own predictions under the same column names.
 func TestTensorsGiveGoldenPredictions(t *testing.T) {
+	slow(t)
 	lib := orttest.Library(t)
 	rewritten := map[string]bool{}
 	for _, ref := range references(t) {

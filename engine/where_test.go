@@ -91,6 +91,7 @@ func TestFilteredRunsAreTheSameBytes(t *testing.T) {
 
 // The accounts of a manifest are by span, and what was never read is among them.
 func TestFilteredRowsAreCountedBySpan(t *testing.T) {
+	slow(t)
 	opts := manyParts(t)
 	opts.Where, opts.Output = "id >= 700 && id < 1800", filepath.Join(t.TempDir(), "out")
 	mustRun(t, opts)
@@ -156,6 +157,7 @@ func TestFoldersAreFiltered(t *testing.T) {
 // A run of which no row passes publishes an output without rows, whose columns are
 // those that it would have.
 func TestAllRowsFiltered(t *testing.T) {
+	slow(t)
 	opts := manyParts(t)
 	opts.Output = filepath.Join(t.TempDir(), "whole")
 	mustRun(t, opts)
@@ -206,6 +208,7 @@ func TestBadRowsBesideAFilter(t *testing.T) {
 // With filtered and rejected rows between them, rows are still found in their input and
 // scored in the batch that they were in.
 func TestReplayPassesOverFilteredRows(t *testing.T) {
+	slow(t)
 	dir := t.TempDir()
 	const rows = 40
 	ids, values := make([]string, rows), make([]string, rows)

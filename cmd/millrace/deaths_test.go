@@ -86,6 +86,9 @@ func TestModelThatKillsAtLoad(t *testing.T) {
 // scores it in a process of its own, which ends with it when it is killed as well; the
 // fourth publishes what a run would have that nobody touched.
 func TestKilledTwiceInOnePart(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: what dies is another process")
+	}
 	k := newKillable(t)
 	writeDivisors(t, filepath.Join(k.dir, "in.parquet"), 24_000)
 	// Batches of one row, so that a part takes its time.

@@ -72,6 +72,9 @@ func writeDivisors(t *testing.T, path string, rows int, deadly ...int) {
 // TestDeadlyModel scores a row that kills the process, until the run knows which row it
 // is; then, beside that, everything else is scored. It is a real fault in ONNX Runtime.
 func TestDeadlyModel(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow: what dies is another process")
+	}
 	if runtime.GOARCH != "amd64" {
 		t.Skip("only x86-64 faults on this division")
 	}

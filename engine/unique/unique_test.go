@@ -230,6 +230,9 @@ func TestManyDuplicates(t *testing.T) {
 // TestFewKeysKeepTheBudget adds rows of one key, then of another: all go to one pile at a
 // time, and the room of all piles stays within twice the budget.
 func TestFewKeysKeepTheBudget(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow, and all in one goroutine")
+	}
 	const budget, keysInTurn, rowsOfEach = 16 << 20, 12, 160_000
 	record := int64s(make([]int64, rowsOfEach))
 	defer record.Release()

@@ -17,6 +17,9 @@ const flips = 200
 // memory that is not given back. Half of the flips hit the bytes that matter
 // most: the metadata at the start and at the end.
 func TestBitFlips(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow, and all in one goroutine")
+	}
 	for name, data := range seeds(t) {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "flipped.arrow")

@@ -128,6 +128,9 @@ func TestLargeBatchesComeInPieces(t *testing.T) {
 
 // A flipped bit gives rows or an error that names the file, in pieces too.
 func TestBitFlipsInPieces(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow, and all in one goroutine")
+	}
 	batch := fixedWidths(9, 300)
 	defer batch.Release()
 	path := filepath.Join(t.TempDir(), "flipped.arrow")

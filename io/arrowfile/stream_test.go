@@ -373,6 +373,9 @@ func drain(t *testing.T, data []byte) {
 // One flipped bit anywhere gives rows or an error, never a panic, a hang or memory that
 // is not given back.
 func TestStreamBitFlips(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow, and all in one goroutine")
+	}
 	for name, data := range streamSeeds(t) {
 		rng := rand.New(rand.NewPCG(1, uint64(len(data))))
 		for range flips {

@@ -310,6 +310,9 @@ func TestGoodCorpus(t *testing.T) {
 		goodCorpus(t, format.ReadOptions{ChunkRows: 1000})
 	})
 	t.Run("columns one after the other, through a file, in chunks of a few rows", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("slow, and all in one goroutine")
+		}
 		goodCorpus(t, format.ReadOptions{ChunkRows: 1000, HeldBytes: 1, ChunkBytes: 8 << 10})
 	})
 }

@@ -93,6 +93,9 @@ func tryDamaged(tb testing.TB, path, what string) (err error) {
 }
 
 func TestFlippedBits(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow, and all in one goroutine")
+	}
 	path := filepath.Join(t.TempDir(), "flipped")
 	read, refused, caught := 0, 0, 0
 	for name, data := range samples(t, 300) {

@@ -117,6 +117,9 @@ func listCell(a arrow.Array, i int) string {
 // Lists of numbers come back as they were, read by arrow-go and by our own reader, and the
 // bytes are the same however rows are cut and however many columns are encoded at a time.
 func TestPropertyLists(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow, and all in one goroutine")
+	}
 	dir := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) {
 		batch := drawLists(t)

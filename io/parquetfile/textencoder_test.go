@@ -184,6 +184,9 @@ func writeFlat(t rapid.TB, opts format.WriteOptions, groupBytes int64, batches .
 // the least and the greatest of each column chunk by the plainest loop; and neither how rows
 // are cut nor how many columns are encoded at a time changes a byte.
 func TestPropertyTexts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow, and all in one goroutine")
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		batch := drawTexts(t)
 		defer batch.Release()

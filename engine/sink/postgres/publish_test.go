@@ -14,6 +14,9 @@ import (
 // TestModes publishes over what is there, in each way that --if-exists has, to a table that
 // a run made and to one that psql made.
 func TestModes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow, and all in one goroutine")
+	}
 	s := pgtest.Start(t)
 	made := map[string]string{
 		"made by a run":   "",
@@ -159,6 +162,9 @@ var hostile = []string{
 
 // TestHostileNames uses each as a table, a schema, a column and the run's column.
 func TestHostileNames(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow, and all in one goroutine")
+	}
 	s := pgtest.Start(t)
 	s.Must(t, "CREATE TABLE x (keep int); INSERT INTO x VALUES (1)")
 	for i, name := range hostile {

@@ -16,6 +16,9 @@ const dropView = "DO $$ BEGIN IF EXISTS (SELECT FROM pg_class WHERE relname = 'p
 // TestShapes: tables that others made in ways of their own take the rows once, by each mode
 // that they are for.
 func TestShapes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow, and all in one goroutine")
+	}
 	const add, upsert, replace = ledger.IfExistsAppend, ledger.IfExistsUpsert, ledger.IfExistsReplace
 	tests := []struct {
 		why, ddl string
