@@ -155,7 +155,7 @@ func (p *Plan) Explain() *Explanation {
 		e.Spans += f.Spans
 		e.Bytes += f.Bytes
 	}
-	columnar, _ := p.columnar() // a model that was read twice already
+	columnar := p.columnar()
 	for i := range p.Binding.Bindings {
 		in := p.explainInput(&p.Binding.Bindings[i], p.Mapped(), i < len(columnar) && columnar[i])
 		in.Models = p.takers(i)

@@ -88,7 +88,10 @@ func (p *Plan) bindModels(schema *arrow.Schema) error {
 		return err
 	}
 	p.unused = unused.names
-	return unused.check()
+	if err := unused.check(); err != nil {
+		return err
+	}
+	return p.findColumnar()
 }
 
 func (p *Plan) bindModel(m *plannedModel, own *ModelOptions, programs []*feature.Program, unused *unusedFeatures) error {

@@ -52,7 +52,8 @@ type Plan struct {
 	// asked says which settings the user gave, so that no choice overrules them.
 	asked struct{ batch, workers, readers, intraOpThreads, streams bool }
 	// unused are features that the job defines and no model takes.
-	unused []string
+	unused  []string
+	columns []bool // bindings whose columns can be taken as they lie; see columnar
 	// follows is the manifest from which new files were told; see StageOptions.Follows.
 	follows *string
 	// choice is what the run was frozen to; nil before it starts.

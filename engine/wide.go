@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"slices"
+
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/io/format"
@@ -29,14 +31,24 @@ func (p *Plan) fitWide() {
 
 // usualBatchRows is the default on the CPU, where every worker has a batch: for wide
 // rows a power of two, as the rows of a decoded record batch are then, so that batches
-// are not joined. Four batches wait with what passes through, at least.
+// are not joined. Four batches wait with what passes through, at least. Where columns
+// are taken as they lie it is more, as long as all workers have several.
 func (p *Plan) usualBatchRows() int {
 	rows := DefaultBatchRows
+	if columns := p.columnar(); columns != nil && !slices.Contains(columns, false) {
+		rows = DefaultColumnRows
+	}
+	for rows > DefaultBatchRows && p.Dataset.Rows() < int64(rows)*int64(p.Options.Workers)*batchesEach {
+		rows /= 2
+	}
 	for rows > 1 && int64(rows)*max(p.rowBytes(), p.ColumnBytes()/2, 2*p.passedBytes()) > usualTensorBytes {
 		rows /= 2
 	}
 	return rows
 }
+
+// batchesEach are batches of each worker that are enough for all to end at about the same time.
+const batchesEach = 8
 
 // passedBytes is the size of what of a row passes through to the output.
 func (p *Plan) passedBytes() (n int64) {

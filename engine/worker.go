@@ -96,7 +96,7 @@ type worker struct {
 
 	inputs  []*ort.Tensor
 	made    []madeOf      // what inputs[i] was made of
-	columns []ort.Columns // by input: what inputs[i] is of, where the session takes columns
+	columns []columnInput // by input: what inputs[i] is of, where the session takes columns
 	seen    featureCounts // that earlier results carry
 }
 
@@ -284,13 +284,13 @@ func (w *worker) makeInputs(t *batcher.Tensors) error {
 	if w.inputs == nil {
 		w.inputs = make([]*ort.Tensor, len(t.Inputs))
 		w.made = make([]madeOf, len(t.Inputs))
-		w.columns = make([]ort.Columns, len(t.Inputs))
+		w.columns = make([]columnInput, len(t.Inputs))
 	}
 	for i := range t.Inputs {
 		in := &t.Inputs[i]
 		if w.scoring.takesColumns(i) {
 			var err error
-			if w.inputs[i], err = w.columnsOf(i, in); err != nil {
+			if w.inputs[i], err = w.columns[i].of(in); err != nil {
 				return fmt.Errorf("model input %q: %w", in.Name, err)
 			}
 			continue
