@@ -135,7 +135,9 @@ func leadOne(s *Summary) []string {
 		}
 		out = append(out, sentence+", from file to file.")
 	}
-	if s.OfCeiling.known() && s.OfCeiling.Median <= 1 { // more is noise, and needs no praise
+	if without := withoutTensors(s); without != "" {
+		out = append(out, without)
+	} else if s.OfCeiling.known() && s.OfCeiling.Median <= 1 { // more is noise, and needs no praise
 		out = append(out, fmt.Sprintf("That is %s of what this machine allows, measured stage by stage.", page.Percent(s.OfCeiling.Median)))
 	}
 	var sum float64
@@ -146,6 +148,17 @@ func leadOne(s *Summary) []string {
 		out = append(out, fmt.Sprintf("Inference itself is %s of the CPU time.", page.Percent(a.CPUSecondsPerRow.Median/sum)))
 	}
 	return out
+}
+
+// withoutTensors says why whole runs that make no tensors are held against stages that
+// do, and may be above their ceiling; empty of others.
+func withoutTensors(s *Summary) string {
+	made, whole := s.Best[StageAssemble], s.EndToEnd
+	if !s.OfCeiling.known() || made == nil || whole == nil || made.BytesCopiedPerRow == 0 || whole.BytesCopiedPerRow > 0 || whole.BytesViewedPerRow == 0 {
+		return ""
+	}
+	return fmt.Sprintf("That is %s of what the stages allow, measured one by one: with tensors, which the run does not make. "+
+		"Millrace's kernels take columns where they lie.", page.Percent(s.OfCeiling.Median))
 }
 
 // leadSeveral says which is fastest, and what it costs in cores, watts and money.

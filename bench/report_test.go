@@ -116,6 +116,25 @@ func TestWriteReport(t *testing.T) {
 
 // What ONNX Runtime's own kernels do is drawn beside the ceiling, not as a part
 // of it, whether it is far below end to end or above.
+// A run that makes no tensors is not said to be of what the machine allows.
+func TestReportWithoutTensors(t *testing.T) {
+	const said = "with tensors, which the run does not make"
+	for name, copied := range map[string]int64{"with-tensors": 128, "without-tensors": 0} {
+		b := twoMachines(t)[0]
+		for i := range b.Repeats {
+			switch r := &b.Repeats[i]; r.Stage {
+			case StageAssemble:
+				r.BytesCopied = 128 * r.Rows
+			case StageEndToEnd:
+				r.BytesCopied, r.BytesViewed = copied*r.Rows, (128-copied)*r.Rows
+			}
+		}
+		if got := strings.Contains(report(t, name, []*Bench{b}), said); got != (copied == 0) {
+			t.Errorf("%s: the page says %q: %t", name, said, got)
+		}
+	}
+}
+
 func TestReportExported(t *testing.T) {
 	for name, c := range map[string]struct {
 		share float64

@@ -146,6 +146,9 @@ func ceilingTable(s *Summary) string {
 	}
 	if s.OfCeiling.known() {
 		out += fmt.Sprintf("  %s of the ceiling (%s)\n", page.Percent(s.OfCeiling.Median), rangeOf(s.OfCeiling, page.Percent))
+		if withoutTensors(s) != "" {
+			out += "  the stages are measured with tensors, which the run does not make: it takes columns where they lie\n"
+		}
 	}
 	return out
 }
