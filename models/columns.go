@@ -3,6 +3,7 @@ package models
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -28,7 +29,7 @@ func ColumnInputs(m *Model) ([]bool, error) {
 	g := p.GetGraph()
 	used := countTaken(g)
 	for _, n := range g.GetNode() {
-		if n.GetDomain() != KernelDomain || len(n.GetInput()) != 1 || n.GetOpType() == "Affine" {
+		if n.GetDomain() != KernelDomain || len(n.GetInput()) != 1 || !takesColumns(n.GetOpType(), hasFMA()) {
 			continue
 		}
 		at := slices.IndexFunc(m.Inputs, func(v Value) bool { return v.Name == n.GetInput()[0] })
@@ -39,6 +40,17 @@ func ColumnInputs(m *Model) ([]bool, error) {
 		can[at] = v.Kind == Tensor && v.Elem == Float32 && v.HasShape && len(v.Shape) == 2 && v.Shape[0].Size < 0
 	}
 	return can, nil
+}
+
+// takesColumns says whether an operator of ours does: an Affine gives rows, and the sum of
+// columns is a kernel of those of dense layers, which take a processor with fused
+// multiply-add (engine/ort/op_affine.c).
+func takesColumns(operator string, fma bool) bool {
+	switch operator {
+	case "Linear", "Dense":
+		return fma
+	}
+	return strings.HasPrefix(operator, "Trees")
 }
 
 // TakeColumns gives a model that takes, for inputs of ColumnInputs, tensors of int64
