@@ -45,8 +45,8 @@ typedef struct {
   void (*turn)(const float *x, size_t rows, size_t columns, size_t from, float *y, size_t to);
   // Writes n rows of columns from row on as [columns][rows], whose columns lie to apart.
   void (*gather)(const mr_columns *c, size_t row, size_t n, float *y, size_t to);
-  // These compute some rows of a tile, one at least; tiles begin where a vector may.
-  void (*affine)(const mr_affine *a, size_t columns, size_t rows, float *tile);
+  // These compute a tile, or some rows of one, one at least; tiles begin where a vector may.
+  void (*affine)(const mr_affine *a, size_t columns, float *tile);
   void (*layer)(const mr_layer *l, const float *in, size_t rows, float *out);
   // Writes the sums of n rows from row on, stages before: the bits of affine.h.
   void (*sum)(const mr_affine *a, const mr_columns *c, size_t row, size_t n, float *y);

@@ -72,24 +72,26 @@ TARGET static void layer(const mr_layer *l, const float *in, size_t rows, float 
   }
 }
 
-// The stage of affine_rows.h for column k, with the same bits.
-TARGET INLINE floats stage(const mr_stage *s, size_t k, floats v) {
-  if (s->instead) {
-    const int any_nan = s->missing != s->missing;
-    const ints gone = any_nan ? (ints)(v != v) : (ints)(v == splat(s->missing));
-    v = pick(gone, splat(s->instead[k]), v);
+// The stages of affine_rows.h for vectors of column k, with the same bits.
+TARGET INLINE void stages(const mr_affine *a, size_t k, floats *x, const size_t vectors) {
+  for (uint32_t i = 0; i < a->n_stages; i++) {
+    const mr_stage *s = &a->stages[i];
+    if (s->instead) {
+      const floats instead = splat(s->instead[k]), missing = splat(s->missing);
+      if (s->missing != s->missing)
+        EACH_OF(vectors) x[v] = pick((ints)(x[v] != x[v]), instead, x[v]);
+      else
+        EACH_OF(vectors) x[v] = pick((ints)(x[v] == missing), instead, x[v]);
+    }
+    if (s->scale) {
+      const floats offset = splat(s->offset[k]), scale = splat(s->scale[k]);
+      EACH_OF(vectors) x[v] = (x[v] - offset) * scale;
+    }
   }
-  if (s->scale) v = (v - splat(s->offset[k])) * splat(s->scale[k]);
-  return v;
 }
 
-TARGET static void affine(const mr_affine *a, size_t columns, size_t rows, float *tile) {
-  for (size_t k = 0; k < columns; k++, tile += TILE)
-    for (uint32_t i = 0; i < a->n_stages; i++)
-      for (size_t r = 0; r < rows; r += LANES) {
-        floats *v = (floats *)(tile + r);
-        *v = stage(&a->stages[i], a->width ? k : 0, *v);
-      }
+TARGET static void affine(const mr_affine *a, size_t columns, float *tile) {
+  for (size_t k = 0; k < columns; k++, tile += TILE) stages(a, a->width ? k : 0, (floats *)tile, MOST);
 }
 
 // Vectors of n rows of a column, from row first on of a segment of so many rows; lanes
@@ -126,24 +128,6 @@ TARGET static void gather(const mr_columns *c, size_t row, size_t n, float *y, s
   }
 }
 
-// The stages of column k, with the bits of affine_rows.h.
-TARGET INLINE void stages(const mr_affine *a, size_t k, floats x[SUM_VECTORS]) {
-  for (uint32_t i = 0; i < a->n_stages; i++) {
-    const mr_stage *s = &a->stages[i];
-    if (s->instead) {
-      const floats instead = splat(s->instead[k]), missing = splat(s->missing);
-      if (s->missing != s->missing)
-        EACH_VECTOR x[v] = pick((ints)(x[v] != x[v]), instead, x[v]);
-      else
-        EACH_VECTOR x[v] = pick((ints)(x[v] == missing), instead, x[v]);
-    }
-    if (s->scale) {
-      const floats offset = splat(s->offset[k]), scale = splat(s->scale[k]);
-      EACH_VECTOR x[v] = (x[v] - offset) * scale;
-    }
-  }
-}
-
 // The sum of affine_rows.h, with the same bits: rows are lanes here. Parts are made in
 // the order in which they are added, so that few are there at a time.
 TARGET static void sum_rows(const mr_affine *a, const mr_segment *s, size_t first, size_t n, float *y) {
@@ -156,7 +140,7 @@ TARGET static void sum_rows(const mr_affine *a, const mr_segment *s, size_t firs
     for (size_t k = order[i]; k < a->width; k += PARTS) {
       floats x[SUM_VECTORS];
       fetch(&s->columns[k], first, n, (size_t)s->rows, x, SUM_VECTORS);
-      stages(a, k, x);
+      stages(a, k, x, SUM_VECTORS);
       const floats coefficient = splat(a->coefficients[k]);
       EACH_VECTOR part[v] += x[v] * coefficient;
     }

@@ -161,7 +161,7 @@ static void run_tile(const dense *k, const mr_matrix *x, size_t first, size_t ro
     k->kernel->turn(x->data + first * d->inputs, rows, d->inputs, d->inputs, in, tile);
   else
     k->kernel->gather(&x->columns, first, rows, in, tile);
-  if (d->affine) k->kernel->affine(d->affine, d->inputs, rows, in);
+  if (d->affine) k->kernel->affine(d->affine, d->inputs, in);
   for (uint32_t i = 0; i < d->n_layers; i++) {
     k->kernel->layer(&d->layers[i], in, rows, out);
     float *next = in;
