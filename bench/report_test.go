@@ -114,8 +114,6 @@ func TestWriteReport(t *testing.T) {
 	}
 }
 
-// What ONNX Runtime's own kernels do is drawn beside the ceiling, not as a part
-// of it, whether it is far below end to end or above.
 // A run that makes no tensors is not said to be of what the machine allows.
 func TestReportWithoutTensors(t *testing.T) {
 	const said = "with tensors, which the run does not make"
@@ -135,6 +133,8 @@ func TestReportWithoutTensors(t *testing.T) {
 	}
 }
 
+// What ONNX Runtime's own kernels do is drawn beside the ceiling, not as a part
+// of it, whether it is far below end to end or above.
 func TestReportExported(t *testing.T) {
 	for name, c := range map[string]struct {
 		share float64

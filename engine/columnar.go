@@ -13,7 +13,7 @@ import (
 // first step is to make columns of it again (docs/decisions/036). One that several models
 // share is taken so by all of them, or by none.
 func (p *Plan) findColumnar() error {
-	if !p.OwnKernels || p.Binding.FixedRows > 0 {
+	if !p.OwnKernels {
 		return nil
 	}
 	columns := make([]bool, len(p.Binding.Bindings))

@@ -39,6 +39,21 @@ static inline const mr_segment *mr_next_segment(const mr_columns *c, const mr_se
   return (const mr_segment *)((const int64_t *)s + MRC_SEGMENT + MRC_COLUMN * c->width);
 }
 
+// A segment and its first row, for who goes from row to row: each looks on from where
+// the one before was found.
+typedef struct {
+  const mr_segment *segment;
+  size_t begin;
+} mr_place;
+
+static inline mr_place mr_first_place(const mr_columns *c) { return (mr_place){.segment = c->segments}; }
+
+// Goes on to the segment of a row, which lies in that of *p or behind it.
+static inline void mr_seek(const mr_columns *c, mr_place *p, size_t row) {
+  for (; row >= p->begin + (size_t)p->segment->rows; p->segment = mr_next_segment(c, p->segment))
+    p->begin += (size_t)p->segment->rows;
+}
+
 // Reads a layout of so many words; 0 when it is none. A matrix that lies as rows has
 // no segments, and *matrix is where.
 int mr_columns_read(const int64_t *words, size_t n, mr_columns *out, const float **matrix);

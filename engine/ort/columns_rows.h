@@ -65,16 +65,12 @@ TARGET MRC_INLINE void mrc_copy(const mr_column *c, size_t row, size_t n, size_t
   }
 }
 
-// Copies n rows of column k from row on.
-TARGET MRC_INLINE void mrc_column(const mr_columns *c, size_t k, size_t row, size_t n, float *y) {
-  const mr_segment *s = c->segments;
-  for (size_t begin = 0; n; begin += (size_t)s->rows, s = mr_next_segment(c, s)) {
-    const size_t rows = (size_t)s->rows;
-    if (row >= begin + rows) continue;
-    const size_t first = row - begin, m = rows - first < n ? rows - first : n;
-    mrc_copy(&s->columns[k], first, m, rows, y);
-    row += m;
-    n -= m;
-    y += m;
+// Copies n rows of column k from row on, which lies in p.
+TARGET MRC_INLINE void mrc_column(const mr_columns *c, mr_place p, size_t k, size_t row, size_t n, float *y) {
+  for (size_t m; n; row += m, n -= m, y += m) {
+    mr_seek(c, &p, row);
+    const size_t first = row - p.begin, rows = (size_t)p.segment->rows;
+    m = rows - first < n ? rows - first : n;
+    mrc_copy(&p.segment->columns[k], first, m, rows, y);
   }
 }

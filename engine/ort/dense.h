@@ -43,8 +43,9 @@ typedef struct {
   // Writes a matrix [rows][columns], whose rows lie from floats apart, as
   // [columns][rows], whose columns lie to apart.
   void (*turn)(const float *x, size_t rows, size_t columns, size_t from, float *y, size_t to);
-  // Writes n rows of columns from row on as [columns][rows], whose columns lie to apart.
-  void (*gather)(const mr_columns *c, size_t row, size_t n, float *y, size_t to);
+  // Writes n rows of columns from row on, which lies in *p or behind it, as
+  // [columns][rows], whose columns lie to apart.
+  void (*gather)(const mr_columns *c, mr_place *p, size_t row, size_t n, float *y, size_t to);
   // These compute a tile, or some rows of one, one at least; tiles begin where a vector may.
   void (*affine)(const mr_affine *a, size_t columns, float *tile);
   void (*layer)(const mr_layer *l, const float *in, size_t rows, float *out);

@@ -113,17 +113,16 @@ TARGET INLINE void fetch(const mr_column *c, size_t first, size_t n, size_t rows
   EACH_OF(vectors) x[v] = mrc_load(from + v * LANES, bits >> (v * LANES), c->fill);
 }
 
-TARGET static void gather(const mr_columns *c, size_t row, size_t n, float *y, size_t to) {
-  const mr_segment *s = c->segments;
-  size_t begin = 0;
-  for (; row >= begin + (size_t)s->rows; s = mr_next_segment(c, s)) begin += (size_t)s->rows;
-  if (n < TILE || row + n > begin + (size_t)s->rows) {
-    for (size_t k = 0; k < c->width; k++) mrc_column(c, k, row, n, y + k * to);
+TARGET static void gather(const mr_columns *c, mr_place *p, size_t row, size_t n, float *y, size_t to) {
+  mr_seek(c, p, row);
+  const size_t first = row - p->begin, rows = (size_t)p->segment->rows;
+  if (n < TILE || n > rows - first) {
+    for (size_t k = 0; k < c->width; k++) mrc_column(c, *p, k, row, n, y + k * to);
     return;
   }
   for (size_t k = 0; k < c->width; k++, y += to) {
     floats x[MOST];
-    fetch(&s->columns[k], row - begin, TILE, (size_t)s->rows, x, MOST);
+    fetch(&p->segment->columns[k], first, TILE, rows, x, MOST);
     for (size_t v = 0; v < MOST; v++) *(floats *)(y + v * LANES) = x[v];
   }
 }
@@ -156,14 +155,12 @@ TARGET static void sum_rows(const mr_affine *a, const mr_segment *s, size_t firs
 }
 
 TARGET static void sum(const mr_affine *a, const mr_columns *c, size_t row, size_t n, float *y) {
-  const mr_segment *s = c->segments;
-  for (size_t begin = 0; n; begin += (size_t)s->rows, s = mr_next_segment(c, s)) {
-    const size_t rows = (size_t)s->rows;
-    for (size_t m; n && row < begin + rows; row += m, n -= m, y += m) {
-      const size_t first = row - begin;
-      m = rows - first < SUM_ROWS ? rows - first : SUM_ROWS;
-      if (m > n) m = n;
-      sum_rows(a, s, first, m, y);
-    }
+  mr_place p = mr_first_place(c);
+  for (size_t m; n; row += m, n -= m, y += m) {
+    mr_seek(c, &p, row);
+    const size_t first = row - p.begin, left = (size_t)p.segment->rows - first;
+    m = left < SUM_ROWS ? left : SUM_ROWS;
+    if (m > n) m = n;
+    sum_rows(a, p.segment, first, m, y);
   }
 }

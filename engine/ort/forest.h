@@ -104,11 +104,11 @@ static inline int32_t mr_key(float v) {
 }
 
 // Kernels. fill makes a tile of n rows, and fill_columns one of n rows from row on of
-// columns; score adds to scores [targets][TILE]
+// columns, which lies in *p or behind it; score adds to scores [targets][TILE]
 // what trees first to last give its rows.
 typedef struct {
   void (*fill)(const mr_forest *f, const float *x, size_t stride, size_t n, int32_t *tile);
-  void (*fill_columns)(const mr_forest *f, const mr_columns *c, size_t row, size_t n, int32_t *tile);
+  void (*fill_columns)(const mr_forest *f, const mr_columns *c, mr_place *p, size_t row, size_t n, int32_t *tile);
   void (*score)(const mr_forest *f, uint32_t first, uint32_t last, size_t n, const int32_t *tile, float *scores);
 } mr_forest_kernel;
 

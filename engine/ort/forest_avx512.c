@@ -44,11 +44,12 @@ AVX512 static void fill(const mr_forest *f, const float *x, size_t stride, size_
   }
 }
 
-AVX512 static void fill_columns(const mr_forest *f, const mr_columns *c, size_t row, size_t n, int32_t *tile) {
+AVX512 static void fill_columns(const mr_forest *f, const mr_columns *c, mr_place *p, size_t row, size_t n, int32_t *tile) {
+  mr_seek(c, p, row);
   _Alignas(64) float values[TILE];
   for (size_t r = n; r < TILE; r++) values[r] = 0;
   for (uint32_t i = 0; i < f->n_features; i++) {
-    mrc_column(c, f->features[i].feature, row, n, values);
+    mrc_column(c, *p, f->features[i].feature, row, n, values);
     for (size_t r = 0; r < n; r += LANES) put(&f->features[i], _mm512_load_ps(values + r), tile + r);
   }
 }

@@ -35,10 +35,11 @@ TARGET static void fill(const mr_forest *f, const float *x, size_t stride, size_
   for (uint32_t i = 0; i < f->n_features; i++) put(&f->features[i], x + f->features[i].feature, stride, n, tile);
 }
 
-TARGET static void fill_columns(const mr_forest *f, const mr_columns *c, size_t row, size_t n, int32_t *tile) {
+TARGET static void fill_columns(const mr_forest *f, const mr_columns *c, mr_place *p, size_t row, size_t n, int32_t *tile) {
+  mr_seek(c, p, row);
   for (uint32_t i = 0; i < f->n_features; i++) {
     float values[TILE];
-    mrc_column(c, f->features[i].feature, row, n, values);
+    mrc_column(c, *p, f->features[i].feature, row, n, values);
     put(&f->features[i], values, 1, n, tile);
   }
 }

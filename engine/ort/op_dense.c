@@ -151,7 +151,7 @@ enum { NEAR = 96 << 8 };
 
 // Takes a tile of rows through all layers, from one half of memory to the other
 // and back.
-static void run_tile(const dense *k, const mr_matrix *x, size_t first, size_t rows, float *memory, float *y) {
+static void run_tile(const dense *k, const mr_matrix *x, mr_place *p, size_t first, size_t rows, float *memory, float *y) {
   const mr_dense *d = k->dense;
   const size_t tile = k->kernel->rows;
   float *in = memory, *out = memory + d->even * tile;
@@ -160,7 +160,7 @@ static void run_tile(const dense *k, const mr_matrix *x, size_t first, size_t ro
   if (x->data)
     k->kernel->turn(x->data + first * d->inputs, rows, d->inputs, d->inputs, in, tile);
   else
-    k->kernel->gather(&x->columns, first, rows, in, tile);
+    k->kernel->gather(&x->columns, p, first, rows, in, tile);
   if (d->affine) k->kernel->affine(d->affine, d->inputs, in);
   for (uint32_t i = 0; i < d->n_layers; i++) {
     k->kernel->layer(&d->layers[i], in, rows, out);
@@ -185,8 +185,9 @@ static void run_rows(void *data, size_t part) {
     return;
   }
   const size_t end = (part + 1) * j->part < j->rows ? (part + 1) * j->part : j->rows;
+  mr_place p = mr_first_place(&j->x->columns);
   for (size_t r = part * j->part; r < end; r += tile)
-    run_tile(j->k, j->x, r, end - r < tile ? end - r : tile, memory, j->y + r * d->outputs);
+    run_tile(j->k, j->x, &p, r, end - r < tile ? end - r : tile, memory, j->y + r * d->outputs);
   if (memory != near) free(memory);
 }
 

@@ -154,6 +154,7 @@ static void run_rows(void *data, size_t part) {
     return;
   }
   float *sums = (float *)(memory + tiles * columns);
+  mr_place p = mr_first_place(&j->x.columns);
   const size_t end = (part + 1) * JOB_TILES * TILE < j->rows ? (part + 1) * JOB_TILES * TILE : j->rows;
   for (size_t first = part * JOB_TILES * TILE; first < end; first += tiles * TILE) {
     const size_t last = first + tiles * TILE < end ? first + tiles * TILE : end;
@@ -163,7 +164,7 @@ static void run_rows(void *data, size_t part) {
       if (j->x.data)
         j->k->kernel->fill(f, j->x.data + row * j->stride, j->stride, n, memory + t * columns);
       else
-        j->k->kernel->fill_columns(f, &j->x.columns, row, n, memory + t * columns);
+        j->k->kernel->fill_columns(f, &j->x.columns, &p, row, n, memory + t * columns);
     }
     memset(sums, 0, tiles * scores * sizeof *sums);
     for (uint32_t g = 0; g < f->n_groups; g++) {

@@ -51,7 +51,19 @@ func sameBits(tb testing.TB, t fatal, m *models.Model, x []float32, width int) {
 }
 
 // runRows gives the bytes of every output; strings with their lengths.
-func runRows(tb testing.TB, t fatal, m *models.Model, x []float32, width int) (all [][]byte) {
+func runRows(tb testing.TB, t fatal, m *models.Model, x []float32, width int) [][]byte {
+	tb.Helper()
+	t.Helper()
+	in, err := ort.Of(models.Float32, []int64{int64(len(x) / width), int64(width)}, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeAll(tb, in)
+	return runInput(tb, t, m, in)
+}
+
+// runInput is runRows of a tensor.
+func runInput(tb testing.TB, t fatal, m *models.Model, in *ort.Tensor) (all [][]byte) {
 	tb.Helper()
 	t.Helper()
 	s, err := ort.NewSession(orttest.Library(tb), m, ort.SessionOptions{})
@@ -59,11 +71,6 @@ func runRows(tb testing.TB, t fatal, m *models.Model, x []float32, width int) (a
 		t.Fatalf("NewSession: %+v", err)
 	}
 	defer closeAll(tb, s)
-	in, err := ort.Of(models.Float32, []int64{int64(len(x) / width), int64(width)}, x)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer closeAll(tb, in)
 	outputs := make([]*ort.Tensor, len(s.Outputs()))
 	if err := s.Run(tb.Context(), []*ort.Tensor{in}, outputs); err != nil {
 		t.Fatalf("Run: %+v", err)

@@ -18,7 +18,8 @@ type Guards struct {
 // Canary is what fills the memory before a slice, and a slice that is not written yet.
 const Canary = 0xc5
 
-func newGuards(tb testing.TB, arenas int) *Guards {
+// NewGuards maps memory for so many slices at a time, until the test ends.
+func NewGuards(tb testing.TB, arenas int) *Guards {
 	tb.Helper()
 	g := &Guards{}
 	for range arenas {
@@ -27,8 +28,8 @@ func newGuards(tb testing.TB, arenas int) *Guards {
 	return g
 }
 
-// reset takes all slices back.
-func (g *Guards) reset() { g.used = 0 }
+// Reset takes all slices back.
+func (g *Guards) Reset() { g.used = 0 }
 
 // Slice takes a slice of n values from an arena of its own.
 func Slice[T any](g *Guards, n int) []T {

@@ -17,9 +17,9 @@ func Each[L cpulevel.Named](t *testing.T, all []L, arenas int, property func(t *
 	t.Helper()
 	for _, l := range all {
 		t.Run("level="+l.Name(), func(t *testing.T) {
-			g := newGuards(t, arenas)
+			g := NewGuards(t, arenas)
 			rapid.Check(t, func(t *rapid.T) {
-				g.reset()
+				g.Reset()
 				property(t, l, g)
 			})
 		})
