@@ -15,6 +15,8 @@ comma := ,
 export GOFLAGS := $(GOFLAGS) -tags=$(NO_XDS)
 # Without Go's -g: nobody reads what debuggers would, and SQLite compiles in three quarters of the time.
 export CGO_CFLAGS := -O2
+# Python's ONNX Runtime, which makes models and expected rows, tells nobody either.
+export ORT_DISABLE_TELEMETRY := 1
 FUZZTIME ?= 60s
 BENCH_OUT ?= .bench
 

@@ -3,6 +3,7 @@ package ort_test
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -177,6 +178,30 @@ func TestLoadExplainsWhatItFound(t *testing.T) {
 				t.Errorf("%s: the message lacks %q:\n%s", c.name, want, out)
 			}
 		}
+	}
+}
+
+// TestTellsNobody loads the library where it would gather what is run to send it to its
+// makers: in a home with nothing in it, and with no sign of being in CI.
+func TestTellsNobody(t *testing.T) {
+	library, ok := orttest.Path()
+	if !ok {
+		orttest.Library(t)
+	}
+	home := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestLoadInChild$")
+	cmd.Env = []string{"HOME=" + home, "ORT_TEST_CHILD=1", "ORT_TEST_PATH=" + library, "ORT_DISABLE_TELEMETRY=0"}
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "LOADED") {
+		t.Fatalf("load in a child: %v: %s", err, out)
+	}
+	err := filepath.WalkDir(home, func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && path != home {
+			t.Errorf("loading ONNX Runtime made %s", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
