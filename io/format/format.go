@@ -97,12 +97,15 @@ type ReadOptions struct {
 	// whatever its size, since it is a view.
 	ChunkRows int
 	// ChunkBytes is about the most bytes of such a record batch, which has fewer
-	// rows then; 0 means DefaultChunkBytes. A batch has 64 rows in any case.
+	// rows then; 0 means DefaultChunkBytes. A batch has a row in any case.
 	ChunkBytes int64
 	// HeldBytes is about the most that decoders of one span keep from one record
 	// batch to the next; 0 means DefaultHeldBytes. Columns of a Parquet row group whose pages
 	// are more are decoded one after the other, through a scratch file.
 	HeldBytes int64
+	// LongPageBytes is the size from which a page of a Parquet column is decompressed into a
+	// scratch file, a little at a time, and read from there; 0 means DefaultLongPageBytes.
+	LongPageBytes int
 	// Allocator provides decoded memory; nil means memory.DefaultAllocator.
 	// Readers put a budget in front of it.
 	Allocator memory.Allocator
@@ -122,6 +125,10 @@ type ReadOptions struct {
 const (
 	DefaultChunkBytes = 8 << 20
 	DefaultHeldBytes  = 48 << 20
+	// DefaultLongPageBytes is far more than most writers make pages of. But they look at a
+	// page's size every so many rows: pyarrow's of texts of 100 KB have 100 MB, and so do
+	// its dictionaries.
+	DefaultLongPageBytes = 16 << 20
 )
 
 // EnsureDefaults fills zero fields.
@@ -134,6 +141,9 @@ func (o *ReadOptions) EnsureDefaults() {
 	}
 	if o.HeldBytes == 0 {
 		o.HeldBytes = DefaultHeldBytes
+	}
+	if o.LongPageBytes == 0 {
+		o.LongPageBytes = DefaultLongPageBytes
 	}
 	if o.Allocator == nil {
 		o.Allocator = memory.DefaultAllocator

@@ -72,6 +72,19 @@ func Open(path string) (*File, error) {
 	return f, nil
 }
 
+// FromFile maps a file that is open, as it is now, by a descriptor of its own.
+func FromFile(file *os.File) (*File, error) {
+	fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "duplicate", Path: file.Name(), Err: err}
+	}
+	f, err := openFD(file.Name(), fd)
+	if err != nil {
+		return nil, errors.Join(err, closeFD(file.Name(), fd))
+	}
+	return f, nil
+}
+
 func openRetrying(path string, flags int) (int, error) {
 	for {
 		fd, err := unix.Open(path, flags, 0)

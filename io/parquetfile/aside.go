@@ -61,8 +61,7 @@ func newAside(mem *budget, bytes int64) (*aside, error) {
 
 // full words the error of a file that cannot grow.
 func (a *aside) full(err error, bytes int64) error {
-	return fmt.Errorf("%w: no room in %s for %s of columns whose pages are too many to hold in memory: %w; give the folder more room, name another by TMPDIR, or write the file with smaller row groups",
-		scratch.ErrWrite, a.dir, humanize.IBytes(uint64(bytes)), err)
+	return noRoom(a.dir, bytes, err)
 }
 
 func (a *aside) close() { _ = a.file.Close() }

@@ -89,16 +89,25 @@ const (
 	zstdSkippableMagic = 0x184d2a50 // in the upper 28 bits
 )
 
+var errNoFrame = errors.New("zstd: no frame")
+
+// checkZstdMagic returns an error unless a frame begins here. The library reads formats
+// from before the standard too, which Parquet never had; they are not worth trusting.
+func checkZstdMagic(src []byte) error {
+	if len(src) < 4 {
+		return errNoFrame
+	}
+	if magic := binary.LittleEndian.Uint32(src); magic != zstdMagic && magic&^0xf != zstdSkippableMagic {
+		return fmt.Errorf("zstd: a frame does not start with %#x", magic)
+	}
+	return nil
+}
+
 // decodeZstd decodes with libzstd, which takes half the time of the decoders in
 // Go. It writes straight into dst and allocates nothing that a frame claims.
 func decodeZstd(dst, src []byte) error {
-	if len(src) < 4 {
-		return errors.New("zstd: no frame")
-	}
-	// The library reads formats from before the standard too, which Parquet never
-	// had; they are not worth trusting.
-	if magic := binary.LittleEndian.Uint32(src); magic != zstdMagic && magic&^0xf != zstdSkippableMagic {
-		return fmt.Errorf("zstd: a frame does not start with %#x", magic)
+	if err := checkZstdMagic(src); err != nil {
+		return err
 	}
 	ctx := takeZstd()
 	defer giveZstd(ctx)
@@ -138,12 +147,19 @@ func decodeGzip(dst, src []byte) (err error) {
 }
 
 func decodeBrotli(dst, src []byte) error {
-	codec, err := compress.GetCodec(compress.Codecs.Brotli)
+	r, err := brotliReader(bytes.NewReader(src))
 	if err != nil {
 		return err
 	}
-	r := codec.(compress.StreamingCodec).NewReader(bytes.NewReader(src))
 	return errors.Join(readExactly("brotli", r, dst), r.Close())
+}
+
+func brotliReader(from io.Reader) (io.ReadCloser, error) {
+	codec, err := compress.GetCodec(compress.Codecs.Brotli)
+	if err != nil {
+		return nil, err
+	}
+	return codec.(compress.StreamingCodec).NewReader(from), nil
 }
 
 // readExactly fills dst from r, which must then be at its end.

@@ -315,6 +315,12 @@ func TestGoodCorpus(t *testing.T) {
 		}
 		goodCorpus(t, format.ReadOptions{ChunkRows: 1000, HeldBytes: 1, ChunkBytes: 8 << 10})
 	})
+	t.Run("every page through a file", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("slow, and all in one goroutine")
+		}
+		goodCorpus(t, format.ReadOptions{ChunkRows: 1000, LongPageBytes: 1})
+	})
 }
 
 func goodCorpus(t *testing.T, opts format.ReadOptions) {

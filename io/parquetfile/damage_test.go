@@ -68,11 +68,21 @@ func samples(tb testing.TB, rows int) map[string][]byte {
 
 // tryDamaged reads a damaged file. An escaped panic, a hang, a leak or rows
 // short of what the file announces fail the test.
-func tryDamaged(tb testing.TB, path, what string) (err error) {
+func tryDamaged(tb testing.TB, path, what string) error {
+	tb.Helper()
+	err := tryPages(tb, path, what, 0)
+	if long := tryPages(tb, path, what+", every page through a file", 1); (long == nil) != (err == nil) {
+		tb.Errorf("%s: %v, and %v with every page through a file", what, err, long)
+	}
+	return err
+}
+
+// tryPages is tryDamaged with pages from a size on through files.
+func tryPages(tb testing.TB, path, what string, longBytes int) (err error) {
 	tb.Helper()
 	mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
 	start := time.Now()
-	o := readColumns(path, format.ReadOptions{Allocator: mem, ChunkRows: 64, BudgetBytes: 64 << 20})
+	o := readColumns(path, format.ReadOptions{Allocator: mem, ChunkRows: 64, BudgetBytes: 64 << 20, LongPageBytes: longBytes})
 	if took := time.Since(start); took > fileTime {
 		tb.Errorf("%s: took %s", what, took)
 	}

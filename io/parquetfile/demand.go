@@ -20,9 +20,6 @@ type demand struct {
 // usualPageBytes is what most writers make pages of at most, and dictionaries.
 const usualPageBytes = 1 << 20
 
-// leastChunkRows are given at a time, however large rows are.
-const leastChunkRows = 64
-
 // leastHeldBytes is what a lean column takes beside a page: its structures.
 const leastHeldBytes = 1 << 10
 
@@ -85,7 +82,9 @@ func (s *spanReader) demandOf(leaf int, ahead int64, dictionary, data pageHeader
 		page *= 2
 	}
 	if data.uncompressed > 0 {
-		page = int64(dictionary.uncompressed) + max(int64(data.uncompressed), int64(dictionary.uncompressed))
+		following := following(c, dictionary, data)
+		dictionary, data := s.inMemory(c.codec, dictionary), s.inMemory(c.codec, data)
+		page = int64(dictionary.uncompressed) + max(int64(data.uncompressed), int64(dictionary.uncompressed), following)
 		ahead = max(ahead, int64(max(data.stored, dictionary.stored)))
 	}
 	d.held = min(ahead, stored)
@@ -93,7 +92,8 @@ func (s *spanReader) demandOf(leaf int, ahead int64, dictionary, data pageHeader
 		d.held += page
 	}
 	if s.lean && data.uncompressed > 0 {
-		d.held = int64(dictionary.uncompressed) + int64(data.uncompressed) + leastHeldBytes
+		kept := s.inMemory(c.codec, dictionary)
+		d.held = int64(kept.uncompressed) + max(int64(s.inMemory(c.codec, data).uncompressed), following(c, dictionary, data)) + leastHeldBytes
 	}
 	rows := max(s.r.spans[s.span].Rows, 1)
 	descr := s.r.md.Schema.Column(leaf)
@@ -107,6 +107,28 @@ func (s *spanReader) demandOf(leaf int, ahead int64, dictionary, data pageHeader
 	}
 	d.row = int64(width) * max(c.values/rows, 1)
 	return d
+}
+
+// inMemory is a page's header, without bytes where the page goes through a file.
+func (s *spanReader) inMemory(codec compress.Compression, h pageHeader) pageHeader {
+	if h.uncompressed >= s.r.opts.LongPageBytes && unpacks(codec) {
+		h.uncompressed, h.stored = 0, 0
+	}
+	return h
+}
+
+// mostIndexBytes are more than an index and its levels take.
+const mostIndexBytes = 5
+
+// following is what later data pages of a column chunk take where the first one is of
+// indices and too few for all bytes: a writer that gives its dictionary up goes on with
+// the values.
+func following(c chunk, dictionary, data pageHeader) int64 {
+	rest := c.uncompressedBytes - int64(dictionary.uncompressed)
+	if dictionary.uncompressed == 0 || data.encoding == parquet.Encodings.Plain || rest <= c.values*mostIndexBytes {
+		return 0
+	}
+	return min(rest, usualPageBytes)
 }
 
 // peek reads the headers of a leaf's dictionary, if it has one, and first data page.
@@ -141,7 +163,7 @@ func (s *spanReader) chunkRows(all []demand) int {
 	for _, d := range all {
 		row += d.row
 	}
-	for rows > leastChunkRows && int64(rows)*row > s.r.opts.ChunkBytes {
+	for rows > 1 && int64(rows)*row > s.r.opts.ChunkBytes {
 		rows /= 2
 	}
 	return rows

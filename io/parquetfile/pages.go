@@ -33,6 +33,9 @@ type pages struct {
 	out      []byte
 	mem      *budget
 
+	longBytes            int       // from which size on pages go through files; 0: none
+	long, longDictionary *longPage // such pages: the one under way, and the dictionary
+
 	codec      compress.Compression
 	oldArrow   bool // version 2 pages are not to be trusted
 	defs, reps uint // bits of a level; 0 where there are none
@@ -65,6 +68,9 @@ func (p *pages) next() (page, error) {
 			p.skip(h.stored)
 			continue
 		}
+		if p.longBytes > 0 && h.uncompressed >= p.longBytes && unpacks(p.codec) {
+			return p.nextLong(h)
+		}
 		if err := p.need(h.stored); err != nil {
 			return page{}, err
 		}
@@ -81,21 +87,33 @@ func (p *pages) next() (page, error) {
 			p.mem.Free(p.window)
 			p.window, p.from, p.to = nil, 0, 0
 		}
-		out := page{kind: h.kind, levels: h.values, encoding: h.encoding, values: data}
-		if h.kind == dataPage {
-			if out.reps, out.repsOld, err = out.level(p.reps, h.repEnc); err != nil {
-				return page{}, err
-			}
-			if out.defs, out.defsOld, err = out.level(p.defs, h.defEnc); err != nil {
-				return page{}, err
-			}
-		}
-		return out, nil
+		return p.version1(h, data)
 	}
 }
 
-// own gives the bytes of a page in a buffer of the budget that is the caller's.
+// version1 takes apart a version 1 data page, or a dictionary.
+//
+//	repetition levels | definition levels | values
+func (p *pages) version1(h pageHeader, data []byte) (out page, err error) {
+	out = page{kind: h.kind, levels: h.values, encoding: h.encoding, values: data}
+	if h.kind == dataPage {
+		if out.reps, out.repsOld, err = out.level(p.reps, h.repEnc); err != nil {
+			return page{}, err
+		}
+		if out.defs, out.defsOld, err = out.level(p.defs, h.defEnc); err != nil {
+			return page{}, err
+		}
+	}
+	return out, nil
+}
+
+// own gives the bytes of a page in a buffer of the budget that is the caller's, or in a
+// file that is there as long as the pages are.
 func (p *pages) own(values []byte) []byte {
+	if p.long != nil {
+		p.long, p.longDictionary = nil, p.long
+		return values
+	}
 	if first(values) != nil && first(values) == first(p.out) {
 		p.out = nil
 		return values
@@ -210,18 +228,27 @@ func (g *page) level(width uint, enc parquet.Encoding) (levels []byte, old bool,
 	return levels, old, nil
 }
 
+// levels2 is how many bytes of levels come before the values of a version 2 page.
+func (p *pages) levels2(h pageHeader) (int, error) {
+	// Version 2 pages of Arrow before 3.0 are compressed although their
+	// headers say that they are not (ARROW-10353, ARROW-17100).
+	if p.oldArrow && p.codec != compress.Codecs.Uncompressed {
+		return 0, unsupported("version 2 data pages of Arrow before 3.0")
+	}
+	levels := h.repLen + h.defLen
+	if levels > h.stored || levels > h.uncompressed {
+		return 0, damaged("levels of %d bytes in a page of %d", levels, h.stored)
+	}
+	return levels, nil
+}
+
 // version2 takes apart a version 2 data page, whose levels are not compressed.
 //
 //	repetition levels | definition levels | values, compressed or not
 func (p *pages) version2(h pageHeader, body []byte) (page, error) {
-	// Version 2 pages of Arrow before 3.0 are compressed although their
-	// headers say that they are not (ARROW-10353, ARROW-17100).
-	if p.oldArrow && p.codec != compress.Codecs.Uncompressed {
-		return page{}, unsupported("version 2 data pages of Arrow before 3.0")
-	}
-	levels := h.repLen + h.defLen
-	if levels > len(body) || levels > h.uncompressed {
-		return page{}, damaged("levels of %d bytes in a page of %d", levels, len(body))
+	levels, err := p.levels2(h)
+	if err != nil {
+		return page{}, err
 	}
 	out := page{kind: dataPage, levels: h.values, encoding: h.encoding}
 	out.reps, out.defs, out.values = body[:h.repLen], body[h.repLen:levels], body[levels:]
@@ -241,6 +268,9 @@ func (p *pages) close() {
 	p.mem.Free(p.window)
 	p.mem.Free(p.out)
 	p.window, p.out = nil, nil
+	p.long.close()
+	p.longDictionary.close()
+	p.long, p.longDictionary = nil, nil
 }
 
 // levelBits is how many bits a level up to most takes.

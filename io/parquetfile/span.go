@@ -221,7 +221,7 @@ func (s *spanReader) openLeaf(n *node, i, ahead int) (*leaf, error) {
 		vals: vals, mem: s.mem, left: c.values, valid: validity{mem: s.mem},
 	}
 	l.pages = pages{
-		src: &s.source, at: c.start, end: s.chunkEnd(c), ahead: ahead, mem: s.mem, codec: c.codec,
+		src: &s.source, at: c.start, end: s.chunkEnd(c), ahead: ahead, longBytes: s.r.opts.LongPageBytes, mem: s.mem, codec: c.codec,
 		oldArrow: strings.HasPrefix(s.r.md.GetCreatedBy(), "parquet-cpp version "),
 		defs:     levelBits(l.maxDef), reps: levelBits(l.maxRep),
 	}
@@ -355,6 +355,9 @@ func (s *spanReader) decode(i, n int) (out arrow.Array, err error) {
 	}
 	for _, l := range s.leaves[i] {
 		l.drop()
+		if err := l.pages.giveBack(); err != nil {
+			return nil, err
+		}
 	}
 	s.mem.give(data)
 	return array.MakeFromData(data), nil
