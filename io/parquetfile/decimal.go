@@ -2,14 +2,23 @@ package parquetfile
 
 import (
 	"encoding/binary"
+	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet"
+	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 )
 
 // wordBytes is the size of the words that decimals are converted by.
 const wordBytes = arrow.Uint64SizeBytes
+
+// Digits that integers of 4 and 8 bytes have room for.
+// Source: parquet-format:LogicalTypes.md, DECIMAL.
+const (
+	digitsOf4Bytes = 9
+	digitsOf8Bytes = 18
+)
 
 // decimalBytes is the width of a decimal type, 0 for others.
 func decimalBytes(t arrow.DataType) int {
@@ -113,4 +122,86 @@ func (a *assembler) decimalsOfAny(v *byteArrays, dense, slots, width int) (*memo
 		}
 	}
 	return out, nil
+}
+
+// flatDecimal is what a flatFile encodes decimals as: integers of 4 or 8 bytes where their digits
+// have room in these, as Spark does, or as few bytes as they need, big endian.
+func flatDecimal(t arrow.DecimalType) arrow.FixedWidthDataType {
+	switch p := t.GetPrecision(); {
+	case p <= digitsOf4Bytes:
+		return &arrow.Int32Type{}
+	case p <= digitsOf8Bytes:
+		return &arrow.Int64Type{}
+	default:
+		return &arrow.FixedSizeBinaryType{ByteWidth: int(pqarrow.DecimalSize(p))}
+	}
+}
+
+// decimalsToFlat is an array of decimals as flatDecimal has them. A value with more digits than
+// its type has room for is an error.
+func decimalsToFlat(arr arrow.Array, t arrow.FixedWidthDataType, mem *budget) (arrow.Array, error) {
+	from, to := decimalBytes(arr.DataType()), t.Bytes()
+	if from == to && t.ID() != arrow.FIXED_SIZE_BINARY {
+		return retyped(arr.Data(), t, nil), nil
+	}
+	slots, err := numberSlotsOf(arr.Data(), 0, arr.Len(), from)
+	if err != nil {
+		return nil, err
+	}
+	out := memory.NewResizableBuffer(mem)
+	defer out.Release()
+	out.Resize(to * arr.Len())
+	store := storeDecimal
+	switch t.ID() {
+	case arrow.INT32:
+		store = shortenDecimal[int32]
+	case arrow.INT64:
+		store = shortenDecimal[int64]
+	default:
+	}
+	dst := out.Bytes()
+	for i := range arr.Len() {
+		if !store(dst[i*to:(i+1)*to], slots.values[i*from:(i+1)*from]) && arr.IsValid(i) {
+			return nil, fmt.Errorf("row %d of %d: a value has more digits than %s", i, arr.Len(), arr.DataType())
+		}
+	}
+	return withValidityOf(arr, t, out, mem), nil
+}
+
+// shortenDecimal writes the little endian integer in src, of one word or more, as one of 4 or 8
+// bytes; fits is false where that has no room.
+func shortenDecimal[T int32 | int64](dst, src []byte) (fits bool) {
+	low := int64(binary.LittleEndian.Uint64(src))
+	fits = int64(T(low)) == low
+	for at := wordBytes; at < len(src); at += wordBytes {
+		fits = fits && int64(binary.LittleEndian.Uint64(src[at:])) == low>>63
+	}
+	if len(dst) == wordBytes {
+		binary.LittleEndian.PutUint64(dst, uint64(low))
+	} else {
+		binary.LittleEndian.PutUint32(dst, uint32(low))
+	}
+	return fits
+}
+
+// storeDecimal writes the little endian integer in src, of whole words, as a big endian one of any
+// width; fits is false where that has no room.
+func storeDecimal(dst, src []byte) (fits bool) {
+	at, left, sign := 0, len(dst), byte(int8(src[len(src)-1])>>7)
+	for ; at < len(src) && left >= wordBytes; at, left = at+wordBytes, left-wordBytes {
+		binary.BigEndian.PutUint64(dst[left-wordBytes:], binary.LittleEndian.Uint64(src[at:]))
+	}
+	for ; left > 0; left-- {
+		dst[left-1] = sign
+		if at < len(src) {
+			dst[left-1] = src[at]
+			at++
+		}
+	}
+	// What has no place in dst must repeat its sign.
+	fits = byte(int8(dst[0])>>7) == sign
+	for _, b := range src[at:] {
+		fits = fits && b == sign
+	}
+	return fits
 }
