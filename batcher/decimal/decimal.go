@@ -90,7 +90,15 @@ func Values(a arrow.Array) (value func(i int) Value, ok bool) {
 			return bigDecimal(v.BigInt(), scale)
 		}, true
 	case *array.Decimal256:
-		return func(i int) Value { return bigDecimal(t.Value(i).BigInt(), scale) }, true
+		return func(i int) Value {
+			v := t.Value(i)
+			words := v.Array()
+			low := int64(words[0])
+			if sign := uint64(low >> 63); words[1] == sign && words[2] == sign && words[3] == sign && small(low) {
+				return smallDecimal(low, scale)
+			}
+			return bigDecimal(v.BigInt(), scale)
+		}, true
 	default:
 		return nil, false
 	}
