@@ -20,6 +20,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
+	"github.com/millrace/millrace/internal/half"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -233,7 +234,7 @@ func appendValue(b []byte, arr arrow.Array, i int) []byte {
 	case *array.Duration:
 		return number(int64(a.Value(i)))
 	case *array.Float16:
-		return float(halfValue(a.Value(i).Uint16()))
+		return float(float64(half.Float32(a.Value(i))))
 	case *array.Float32:
 		return float(float64(a.Value(i)))
 	case *array.Float64:
@@ -280,21 +281,6 @@ func appendValue(b []byte, arr arrow.Array, i int) []byte {
 		return appendValue(b[:len(b)-1], a.Storage(), i)
 	}
 	panic(fmt.Sprintf("no encoding for %s", arr.DataType()))
-}
-
-// halfValue is the value of a float16. Arrow-go's own Float32 gives other ones for numbers that are
-// not normal (18.8.0).
-func halfValue(bits uint16) float64 {
-	sign, exponent, fraction := 1-2*float64(bits>>15), int(bits>>10&31), float64(bits&1023)
-	switch {
-	case exponent == 31 && fraction != 0:
-		return math.NaN()
-	case exponent == 31:
-		return math.Inf(int(sign))
-	case exponent == 0:
-		return sign * math.Ldexp(fraction, -24)
-	}
-	return sign * math.Ldexp(1024+fraction, exponent-25)
 }
 
 // corpusFiles lists the Parquet files of a corpus, in order.
