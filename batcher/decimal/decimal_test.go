@@ -12,14 +12,15 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestSmallDecimals: the short way and the long way say the same.
-func TestSmallDecimals(t *testing.T) {
+// TestQuotients: the short way and the long way say the same.
+func TestQuotients(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		unscaled := rapid.Int64Range(-maxExactInt+1, maxExactInt-1).Draw(t, "unscaled")
 		scale := rapid.Int32Range(0, 22).Draw(t, "scale")
-		got, want := smallDecimal(unscaled, scale), bigDecimal(big.NewInt(unscaled), scale)
+		power, _ := powerOf(scale)
+		got, want := Quotient(float64(unscaled), power), bigDecimal(big.NewInt(unscaled), scale)
 		if got != want || math.Float64bits(got.Odd()) != math.Float64bits(want.Odd()) {
-			t.Fatalf("smallDecimal(%d, %d) = %+v; want %+v", unscaled, scale, got, want)
+			t.Fatalf("Quotient(%d, 1e%d) = %+v; want %+v", unscaled, scale, got, want)
 		}
 	})
 }
@@ -50,6 +51,17 @@ func TestWideDecimals(t *testing.T) {
 	for i, v := range unscaled {
 		if got, want := value(i), bigDecimal(v, scale); got != want {
 			t.Errorf("decimal of %s = %+v; want %+v", v, got, want)
+		}
+	}
+	fill, power, ok := Small(arr)
+	if !ok || power != 1e7 {
+		t.Fatalf("Small = %v, %v", power, ok)
+	}
+	for i, v := range unscaled {
+		var one [1]float64
+		n := fill(one[:], i)
+		if small := v.IsInt64() && isSmall(v.Int64()); n == 1 != small || small && one[0] != float64(v.Int64()) {
+			t.Errorf("%s among the small ones: %d, %v", v, n, one[0])
 		}
 	}
 }
