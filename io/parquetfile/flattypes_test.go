@@ -150,7 +150,7 @@ func TestFlatTypesInPyarrow(t *testing.T) {
 			}
 			batch := array.NewRecordBatch(arrow.NewSchema(fields, nil), arrays, int64(rows))
 			release(arrays)
-			opts := format.WriteOptions{Compression: []string{"zstd", "none", "snappy", ""}[n%4], RowGroupRows: groupRows, Allocator: checked(t)}
+			opts := format.WriteOptions{Compression: []string{"zstd", "none", "snappy", ""}[n%4], RowGroupRows: groupRows, Allocator: checked(t), Encoders: make(chan struct{}, 3)}
 			if err := os.WriteFile(filepath.Join(dir, name), writeNumbers(t, opts, false, batch), 0o600); err != nil {
 				t.Fatal(err)
 			}
