@@ -27,6 +27,8 @@ func TestDecimalsRoundOnce(t *testing.T) {
 		{"below another middle", "1000000178813934326171874999999", 30, models.Float32, 1 + 1.0/(1<<23)},
 		{"that middle", "1000000178813934326171875000000", 30, models.Float32, 1 + 2.0/(1<<23)},
 		{"below zero it is the same", "-1000000059604644775390625000001", 30, models.Float32, -1 - 1.0/(1<<23)},
+		{"below a middle that is its nearest float64", "4000000715255737", 15, models.Float32, 4 + 1.0/(1<<21)},
+		{"above a middle that is its nearest float64", "4000002145767212", 15, models.Float32, 4 + 5.0/(1<<21)},
 		{"above the middle of two bfloat16", "100390625000000000000001", 23, models.BFloat16, 1 + 1.0/(1<<7)},
 		{"above the middle of two float16", "100048828125000000000001", 23, models.Float16, 1 + 1.0/(1<<10)},
 		{"a scale below zero multiplies", "7", -3, models.Float64, 7000},

@@ -9,6 +9,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/millrace/millrace/engine/agreement"
+	"github.com/millrace/millrace/internal/half"
 	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/models"
 )
@@ -257,7 +258,7 @@ func (s *side) numbers(predictions []arrow.Array, to []float64) []float64 {
 		}
 	case *array.Float16:
 		for range rows {
-			to, at = append(to, float64(leaf.Value(at).Float32())), at+s.width
+			to, at = append(to, float64(half.Float32(leaf.Value(at)))), at+s.width
 		}
 	}
 	return to

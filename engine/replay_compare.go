@@ -6,6 +6,8 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/millrace/millrace/internal/half"
 )
 
 // Outcome is how a prediction compares with the one published; the larger, the
@@ -136,7 +138,7 @@ func number(a arrow.Array, i int) (value float64, ok bool) {
 	case *array.Float64:
 		return a.Value(i), true
 	case *array.Float16:
-		return float64(a.Value(i).Float32()), true
+		return float64(half.Float32(a.Value(i))), true
 	default:
 		return 0, false
 	}

@@ -3,6 +3,8 @@ package distribution
 import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/millrace/millrace/internal/half"
 )
 
 // Kind says what a column's values are.
@@ -39,7 +41,7 @@ func (t *Tally) Add(column arrow.Array) {
 	case *array.Float16:
 		values := make([]float32, a.Len())
 		for i, v := range a.Values() {
-			values[i] = v.Float32()
+			values[i] = half.Float32(v)
 		}
 		eachRun(a, func(from, to int) { addFloats(t, values[from:to]) })
 	case *array.Int64:

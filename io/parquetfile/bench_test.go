@@ -9,6 +9,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/millrace/millrace/io/format"
@@ -67,6 +68,60 @@ func BenchmarkWriter(b *testing.B) {
 				b.ReportMetric(float64(info.Size())/benchRows, "filebytes/row")
 			})
 		}
+	}
+}
+
+// BenchmarkWriterDecimals writes an id, three decimals of few and many digits, and a time in
+// seconds, as tables of orders have them.
+//
+//	go test -run '^$' -bench WriterDecimals ./io/parquetfile
+func BenchmarkWriterDecimals(b *testing.B) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	types := []arrow.DataType{
+		arrow.PrimitiveTypes.Int64, &arrow.Decimal128Type{Precision: 9, Scale: 2}, &arrow.Decimal128Type{Precision: 15, Scale: 2},
+		&arrow.Decimal128Type{Precision: 38, Scale: 2}, arrow.FixedWidthTypes.Timestamp_s,
+	}
+	fields, arrays := make([]arrow.Field, len(types)), make([]arrow.Array, len(types))
+	for c, typ := range types {
+		fields[c] = arrow.Field{Name: fmt.Sprintf("c%d", c), Type: typ, Nullable: c > 0}
+		builder := array.NewBuilder(memory.DefaultAllocator, typ)
+		for row := range int64(benchRows) {
+			switch builder := builder.(type) {
+			case *array.Int64Builder:
+				builder.Append(row)
+			case *array.TimestampBuilder:
+				builder.Append(arrow.Timestamp(1.7e9 + row))
+			case *array.Decimal128Builder:
+				if rng.IntN(20) == 0 {
+					builder.AppendNull()
+				} else {
+					builder.Append(decimal128.FromI64(rng.Int64N(1e6) - 1e5))
+				}
+			}
+		}
+		arrays[c] = builder.NewArray()
+		builder.Release()
+	}
+	batch := array.NewRecordBatch(arrow.NewSchema(fields, nil), arrays, benchRows)
+	release(arrays)
+	defer batch.Release()
+	for _, codec := range []string{"", "none"} {
+		b.Run("codec="+codec, func(b *testing.B) {
+			path, rows := filepath.Join(b.TempDir(), "f.parquet"), int64(0)
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := writeTo(path, format.WriteOptions{Compression: codec, RowGroupRows: 131072}, batch); err != nil {
+					b.Fatal(err)
+				}
+				rows += benchRows
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(rows), "ns/row")
+			info, err := os.Stat(path)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(info.Size())/benchRows, "filebytes/row")
+		})
 	}
 }
 

@@ -80,7 +80,7 @@ func (a *assembler) fixedWidth(t arrow.DataType, v *fixed, physical parquet.Type
 	}
 	switch id := t.ID(); {
 	case decimalBytes(t) > 0:
-		if err := decimals(converted(), width, src, v.width, physical == parquet.Types.FixedLenByteArray); err != nil {
+		if err := decimals(converted(), width, src, v.width, physical); err != nil {
 			out.Release()
 			return nil, 0, err
 		}
@@ -107,74 +107,6 @@ func (a *assembler) fixedWidth(t arrow.DataType, v *fixed, physical parquet.Type
 		return nil, 0, unsupported("%s stored as %s", t, physical)
 	}
 	return out, width, nil
-}
-
-// decimalBytes is the width of a decimal type, 0 for others.
-func decimalBytes(t arrow.DataType) int {
-	if d, ok := t.(arrow.DecimalType); ok {
-		return d.BitWidth() / 8
-	}
-	return 0
-}
-
-// decimals turns integers of from bytes into little endian ones of width bytes.
-func decimals(out []byte, width int, src []byte, from int, bigEndian bool) error {
-	for i := 0; len(src) > 0; i++ {
-		if err := decimal(out[i*width:(i+1)*width], src[:from], bigEndian); err != nil {
-			return err
-		}
-		src = src[from:]
-	}
-	return nil
-}
-
-// decimal writes the two's complement integer in src to out, least significant
-// byte first.
-func decimal(out, src []byte, bigEndian bool) error {
-	if len(src) == 0 { // zero, as DuckDB reads it
-		clear(out)
-		return nil
-	}
-	at := func(i int) byte { // i-th byte, least significant first
-		if bigEndian {
-			return src[len(src)-1-i]
-		}
-		return src[i]
-	}
-	sign := byte(int8(at(len(src)-1)) >> 7)
-	for i := range out {
-		if i < len(src) {
-			out[i] = at(i)
-		} else {
-			out[i] = sign
-		}
-	}
-	for i := len(out); i < len(src); i++ {
-		if at(i) != sign {
-			return damaged("decimal of %d bytes does not fit %d", len(src), len(out))
-		}
-	}
-	if len(src) > len(out) && byte(int8(out[len(out)-1])>>7) != sign {
-		return damaged("decimal of %d bytes does not fit %d", len(src), len(out))
-	}
-	return nil
-}
-
-// decimalsOfAny is decimals for values of any length.
-func (a *assembler) decimalsOfAny(v *byteArrays, dense, slots, width int) (*memory.Buffer, error) {
-	out := a.buffer(width * slots)
-	if dense == 0 {
-		return out, nil
-	}
-	offsets := arrow.Int32Traits.CastFromBytes(v.offsets.Bytes())
-	data := v.data.Bytes()
-	for i := range dense {
-		if err := decimal(out.Bytes()[i*width:(i+1)*width], data[offsets[i]:offsets[i+1]], true); err != nil {
-			out.Release()
-			return nil, err
-		}
-	}
-	return out, nil
 }
 
 // int96Nanos turns (nanoseconds of the day u64, Julian day u32) into

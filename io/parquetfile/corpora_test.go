@@ -20,6 +20,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
+	"github.com/millrace/millrace/internal/half"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -233,7 +234,7 @@ func appendValue(b []byte, arr arrow.Array, i int) []byte {
 	case *array.Duration:
 		return number(int64(a.Value(i)))
 	case *array.Float16:
-		return float(float64(a.Value(i).Float32()))
+		return float(float64(half.Float32(a.Value(i))))
 	case *array.Float32:
 		return float(float64(a.Value(i)))
 	case *array.Float64:

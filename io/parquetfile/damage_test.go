@@ -30,6 +30,8 @@ func samples(tb testing.TB, rows int) map[string][]byte {
 		arrow.ListOf(arrow.PrimitiveTypes.Int32), arrow.FixedSizeListOf(2, arrow.PrimitiveTypes.Float32),
 		arrow.StructOf(arrow.Field{Name: "a", Type: arrow.BinaryTypes.String, Nullable: true}),
 		arrow.MapOf(arrow.BinaryTypes.String, arrow.PrimitiveTypes.Int8),
+		&arrow.Decimal32Type{Precision: 9, Scale: 2}, &arrow.Decimal128Type{Precision: 15}, &arrow.Decimal128Type{Precision: 25}, &arrow.Decimal256Type{Precision: 50},
+		arrow.FixedWidthTypes.Date64, arrow.ListOf(&arrow.Decimal128Type{Precision: 14, Scale: 2}),
 	}
 	for _, codec := range []string{"none", "snappy", "zstd", "gzip", "lz4"} {
 		rng := splitmix(7)

@@ -12,9 +12,10 @@
 // files, the LZO codec, encodings that the format does not name. Page checksums
 // are not verified.
 //
-// Writing. Batches are held until they make a row group. A file all of whose
-// columns are flat numbers of 4 or 8 bytes, as predictions are, is encoded here,
-// straight from the batches; any other by arrow-go.
+// Writing. A file all of whose columns are flat (numbers, decimals, times, texts, booleans, bytes)
+// or lists of numbers is encoded here, straight from the batches, and only encoded pages wait for
+// the end of a row group. Any other, with structs, maps or other lists, is encoded by arrow-go, of
+// batches that are held until then.
 //
 // A Reader may be used by any number of goroutines; each ReadSpan call has its
 // own decoders and its own budget. Columns of one span are decoded concurrently

@@ -39,6 +39,10 @@ func newExtent(c flatColumn) extent {
 			l, m := zeros(float64(least), float64(most))
 			return encode32(math.Float32bits(float32(l)), math.Float32bits(float32(m)))
 		})
+	case c.as.ID() == arrow.FLOAT16:
+		return newHalfExtent()
+	case c.physical == parquet.Types.FixedLenByteArray:
+		return &bytesExtent{width: c.width, signed: !unsigned}
 	}
 	return newExtentOf(math.Inf(-1), math.Inf(1), arrow.Float64Traits.CastFromBytes, func(least, most float64) ([]byte, []byte) {
 		l, m := zeros(least, most)

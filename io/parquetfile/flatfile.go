@@ -16,10 +16,10 @@ import (
 	pqschema "github.com/apache/arrow-go/v18/parquet/schema"
 )
 
-// flatFile is the groupEncoder of files all of whose columns are flat numbers
-// of up to 8 bytes, as predictions and ids are, lists of such, texts or booleans. It encodes pages itself,
-// straight from the batches and as they come: through arrow-go that took most of
-// the time of writing them. Only encoded pages wait for the end of their row
+// flatFile is the groupEncoder of files all of whose columns are flat: numbers, as predictions and
+// ids are, decimals, times, texts, booleans and bytes of a fixed width; or lists of numbers of 4 or
+// 8 bytes. It encodes pages itself, straight from the batches and as they come: through arrow-go
+// that took most of the time of writing them. Only encoded pages wait for the end of their row
 // group. Page headers and the footer are arrow-go's.
 type flatFile struct {
 	out       *countingWriter
@@ -33,7 +33,7 @@ type flatFile struct {
 	schema    *arrow.Schema // of what is encoded, where that is of other types than the batches; or nil
 	names     []string
 	texts     int    // columns of text
-	vary      bool   // values have no common size
+	vary      bool   // values have no common size, or may be long
 	pageBytes int    // of values make a page
 	dense     []byte // stepRows values without nulls, of one column at a time
 	pager     file.PageWriter
@@ -115,6 +115,8 @@ func flatType(t arrow.DataType) (as arrow.DataType, width int, ok bool) {
 	switch t := t.(type) {
 	case *arrow.DictionaryType:
 		return flatType(t.ValueType)
+	case arrow.ExtensionType:
+		return flatType(t.StorageType())
 	case arrow.ListLikeType:
 		if width, ok := listedWidth(t); ok {
 			return t, width, true
@@ -124,14 +126,27 @@ func flatType(t arrow.DataType) (as arrow.DataType, width int, ok bool) {
 		return arrow.BinaryTypes.String, 0, true
 	case *arrow.BinaryViewType:
 		return arrow.BinaryTypes.Binary, 0, true
+	case arrow.DecimalType:
+		as := flatDecimal(t)
+		return as, as.Bytes(), true
+	case *arrow.TimestampType:
+		if t.Unit == arrow.Second { // which Parquet does not have
+			return &arrow.TimestampType{Unit: arrow.Millisecond, TimeZone: t.TimeZone}, 8, true
+		}
+	case *arrow.Time32Type:
+		return arrow.FixedWidthTypes.Time32ms, 4, true
 	}
 	switch t.ID() {
 	case arrow.STRING, arrow.BINARY, arrow.LARGE_STRING, arrow.LARGE_BINARY, arrow.BOOL:
 		return t, 0, true
-	case arrow.INT8, arrow.INT16:
+	case arrow.INT8, arrow.INT16, arrow.NULL:
 		return arrow.PrimitiveTypes.Int32, 4, true
 	case arrow.UINT8, arrow.UINT16:
 		return arrow.PrimitiveTypes.Uint32, 4, true
+	case arrow.DATE64:
+		return arrow.FixedWidthTypes.Date32, 4, true
+	case arrow.FLOAT16, arrow.FIXED_SIZE_BINARY:
+		return t, t.(arrow.FixedWidthDataType).Bytes(), true
 	}
 	if !storedAsItIs(t) {
 		return nil, 0, false
@@ -187,7 +202,7 @@ func newFlatFile(w io.Writer, ps *pqschema.Schema, md arrow.Metadata, props *par
 		if c.isText() {
 			f.texts++
 		}
-		f.vary = f.vary || c.isText() || c.isList()
+		f.vary = f.vary || c.isText() || c.isList() || c.width > wordBytes
 		fields[i] = arrow.Field{Name: c.name, Type: c.as, Nullable: c.nullable}
 		converts = converts || !arrow.TypeEqual(c.as, c.of)
 	}
@@ -214,8 +229,8 @@ func (f *flatFile) encoderOf(c flatColumn) columnEncoder {
 	return newNumberEncoder(f, c)
 }
 
-// convert makes what is encoded of a batch, which it borrows: the same but for
-// dictionaries, views and short integers.
+// convert makes what is encoded of a batch, which it borrows: the same but for columns that
+// flatType gives another type.
 func (f *flatFile) convert(batch arrow.RecordBatch) (arrow.RecordBatch, error) {
 	if f.schema == nil {
 		batch.Retain()

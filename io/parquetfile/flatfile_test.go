@@ -17,6 +17,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/extensions"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/file"
@@ -328,8 +329,8 @@ func TestNumbersAreNotHeld(t *testing.T) {
 	}
 }
 
-// Columns of numbers, lists of them, texts and booleans are written by our own encoders, any other column
-// leads to arrow-go's; what a flatFile refuses is an error.
+// Columns of numbers, lists of them, decimals, times, texts, booleans and bytes are written by our own
+// encoders, any other column leads to arrow-go's; what a flatFile refuses is an error.
 func TestWhoEncodes(t *testing.T) {
 	for _, c := range []struct {
 		types []arrow.DataType
@@ -337,17 +338,19 @@ func TestWhoEncodes(t *testing.T) {
 	}{
 		{numberTypes, "*parquetfile.flatFile"},
 		{[]arrow.DataType{arrow.PrimitiveTypes.Int64, arrow.BinaryTypes.String}, "*parquetfile.flatFile"},
-		{[]arrow.DataType{arrow.FixedWidthTypes.Timestamp_s}, "*parquetfile.arrowFile"},
-		{[]arrow.DataType{arrow.FixedWidthTypes.Time32s}, "*parquetfile.arrowFile"},
+		{[]arrow.DataType{arrow.FixedWidthTypes.Timestamp_s}, "*parquetfile.flatFile"},
+		{[]arrow.DataType{arrow.FixedWidthTypes.Time32s}, "*parquetfile.flatFile"},
 		{[]arrow.DataType{arrow.PrimitiveTypes.Int8, arrow.PrimitiveTypes.Uint8, arrow.PrimitiveTypes.Int16, arrow.PrimitiveTypes.Uint16}, "*parquetfile.flatFile"},
-		{[]arrow.DataType{arrow.FixedWidthTypes.Date64}, "*parquetfile.arrowFile"},
+		{[]arrow.DataType{arrow.FixedWidthTypes.Date64}, "*parquetfile.flatFile"},
 		{[]arrow.DataType{arrow.FixedWidthTypes.Boolean}, "*parquetfile.flatFile"},
 		{[]arrow.DataType{arrow.ListOf(arrow.PrimitiveTypes.Int64), arrow.FixedSizeListOf(3, arrow.PrimitiveTypes.Float32)}, "*parquetfile.flatFile"},
 		{[]arrow.DataType{arrow.ListOf(arrow.BinaryTypes.String)}, "*parquetfile.arrowFile"},
 		{[]arrow.DataType{arrow.FixedSizeListOf(2, arrow.FixedSizeListOf(3, arrow.PrimitiveTypes.Float32))}, "*parquetfile.arrowFile"},
 		{[]arrow.DataType{arrow.MapOf(arrow.PrimitiveTypes.Int64, arrow.PrimitiveTypes.Int64)}, "*parquetfile.arrowFile"},
 		{[]arrow.DataType{&arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.PrimitiveTypes.Int64}}, "*parquetfile.flatFile"},
-		{[]arrow.DataType{&arrow.Decimal128Type{Precision: 12, Scale: 2}, arrow.BinaryTypes.String}, "*parquetfile.arrowFile"},
+		{[]arrow.DataType{&arrow.Decimal128Type{Precision: 12, Scale: 2}, arrow.BinaryTypes.String}, "*parquetfile.flatFile"},
+		{[]arrow.DataType{&arrow.Decimal256Type{Precision: 50, Scale: 2}, arrow.FixedWidthTypes.Float16, &arrow.FixedSizeBinaryType{ByteWidth: 5}, extensions.NewUUIDType()}, "*parquetfile.flatFile"},
+		{[]arrow.DataType{arrow.ListOf(&arrow.Decimal128Type{Precision: 12, Scale: 2})}, "*parquetfile.arrowFile"},
 	} {
 		fields := make([]arrow.Field, 0, len(c.types))
 		for i, typ := range c.types {

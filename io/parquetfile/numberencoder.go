@@ -16,13 +16,15 @@ const (
 	mostPageRows = 1 << 20
 )
 
-// numberEncoder is the columnEncoder of numbers of 4 or 8 bytes. Pages are looked at
-// after every stepRows rows of the row group, so that they do not depend on how rows come.
+// numberEncoder is the columnEncoder of values of a fixed width: numbers of 4 or 8 bytes, and
+// others, as decimals are. Pages are looked at after every so many rows of the row group, so that
+// they do not depend on how rows come.
 type numberEncoder struct {
 	finishedPages
 	pageRows
-	page []byte // free bytes at the front, then the values so far; made for the first rows
-	step int    // rows since the last look at the page's size
+	page  []byte // free bytes at the front, then the values so far; made for the first rows
+	steps int    // rows between looks at the page's size
+	step  int    // rows since the last
 
 	values []byte // page from headBytes on
 	delta  deltaEncoder
@@ -30,7 +32,8 @@ type numberEncoder struct {
 }
 
 func newNumberEncoder(f *flatFile, c flatColumn) *numberEncoder {
-	return &numberEncoder{finishedPages: finishedPages{file: f, flatColumn: c}, extent: newExtent(c)}
+	steps := min(stepRows, max(wordBytes*stepRows/c.width, 1)) // no more bytes than of values of 8, or one row
+	return &numberEncoder{finishedPages: finishedPages{file: f, flatColumn: c}, steps: steps, extent: newExtent(c)}
 }
 
 // free implements columnEncoder.
@@ -60,13 +63,13 @@ func (e *numberEncoder) add(data arrow.ArrayData, at, n int, dense []byte) error
 		return err
 	}
 	if e.page == nil {
-		e.page = e.file.mem.Allocate(headBytes + e.file.pageBytes + spareBytes)
+		e.page = e.file.mem.Allocate(headBytes + e.file.pageBytes + max(spareBytes, e.width))
 		e.begin()
 	}
 	for from.left > 0 {
-		k := min(from.left, stepRows-e.step)
+		k := min(from.left, e.steps-e.step)
 		e.encode(&from, k, dense)
-		if e.step += k; e.step == stepRows {
+		if e.step += k; e.step == e.steps {
 			e.step = 0
 			if len(e.values) >= e.file.pageBytes || e.rows >= mostPageRows {
 				e.end()

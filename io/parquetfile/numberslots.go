@@ -7,9 +7,10 @@ import (
 	"math/bits"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/bitutil"
 )
 
-// numberSlots are the rows of an array of numbers, from a row on.
+// numberSlots are the rows of an array of values of a fixed width, from a row on.
 type numberSlots struct {
 	width    int
 	left     int    // rows
@@ -46,10 +47,18 @@ func (c *numberSlots) take(n int) []byte {
 // are set. dst has room for all.
 func (c *numberSlots) appendValid(dst, bits []byte, at, n int) []byte {
 	k, values := len(dst)/c.width, c.take(n)
-	if c.width == 4 {
+	switch c.width {
+	case 4:
 		k = compact(arrow.Uint32Traits.CastFromBytes(dst[:cap(dst)]), k, arrow.Uint32Traits.CastFromBytes(values), bits, at)
-	} else {
+	case 8:
 		k = compact(arrow.Uint64Traits.CastFromBytes(dst[:cap(dst)]), k, arrow.Uint64Traits.CastFromBytes(values), bits, at)
+	default:
+		for i := range n {
+			if bitutil.BitIsSet(bits, at+i) {
+				dst = append(dst, values[i*c.width:(i+1)*c.width]...)
+			}
+		}
+		return dst
 	}
 	return dst[:k*c.width]
 }

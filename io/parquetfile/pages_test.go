@@ -436,7 +436,15 @@ func TestDamagedPageHeaders(t *testing.T) {
 //	go test -fuzz FuzzPages -fuzztime 60s -fuzzminimizetime 1s ./io/parquetfile
 func FuzzPages(f *testing.F) {
 	e := parquet.Encodings
-	types := []parquet.Type{parquet.Types.Int32, parquet.Types.Double, parquet.Types.ByteArray, parquet.Types.FixedLenByteArray, parquet.Types.Boolean}
+	types := []column{
+		{typ: parquet.Types.Int32},
+		{typ: parquet.Types.Double},
+		{typ: parquet.Types.ByteArray},
+		{typ: parquet.Types.FixedLenByteArray, width: 3},
+		{typ: parquet.Types.Boolean},
+		{typ: parquet.Types.FixedLenByteArray, width: 12},
+		{typ: parquet.Types.FixedLenByteArray, width: 17},
+	}
 	f.Add(uint8(0), uint8(e.RLEDict), uint16(20), true, int32s(1, 2, 3), uint16(3), []byte{2, 5 << 1, 1, 2<<1 | 1, 0x24, 0x49, 0x92, 0x24}, levelRun(20, 1))
 	f.Add(uint8(1), uint8(e.Plain), uint16(3), false, []byte(nil), uint16(0), make([]byte, 24), []byte(nil))
 	f.Add(uint8(2), uint8(e.Plain), uint16(2), false, []byte(nil), uint16(0), join(int32s(1), []byte("a"), int32s(0)), []byte(nil))
@@ -444,8 +452,11 @@ func FuzzPages(f *testing.F) {
 	f.Add(uint8(0), uint8(e.DeltaBinaryPacked), uint16(3), true, []byte(nil), uint16(0), []byte{0x80, 1, 4, 3, 10, 0, 8, 0, 0, 0, 1, 2, 3}, levelRun(3, 1))
 	f.Add(uint8(4), uint8(e.RLE), uint16(5), true, []byte(nil), uint16(0), join(int32s(4), []byte{3 << 1, 1, 2 << 1, 0}), levelRun(5, 1))
 	f.Add(uint8(3), uint8(e.ByteStreamSplit), uint16(2), false, []byte(nil), uint16(0), make([]byte, 6), []byte(nil))
+	f.Add(uint8(5), uint8(e.RLEDict), uint16(20), true, make([]byte, 36), uint16(3), []byte{2, 5 << 1, 1, 2<<1 | 1, 0x24, 0x49, 0x92, 0x24}, levelRun(20, 1))
+	f.Add(uint8(6), uint8(e.DeltaByteArray), uint16(1), false, []byte(nil), uint16(0), join([]byte{0x80, 1, 4, 1, 0, 0x80, 1, 4, 1, 34}, make([]byte, 17)), []byte(nil))
 	f.Fuzz(func(t *testing.T, typ, enc uint8, rows uint16, nullable bool, dict []byte, dictValues uint16, values, levels []byte) {
-		c := column{typ: types[int(typ)%len(types)], width: 3, rows: int(rows)}
+		c := types[int(typ)%len(types)]
+		c.rows = int(rows)
 		if nullable {
 			c.maxDef = 1
 			values = join(levels, values)

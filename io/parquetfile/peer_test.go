@@ -17,6 +17,8 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/decimal128"
+	"github.com/apache/arrow-go/v18/arrow/float16"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/compress"
@@ -92,6 +94,31 @@ var peerShapes = []peerShape{
 			}
 		},
 	},
+	{
+		"decimals", 12, func(c int) arrow.DataType {
+			return &arrow.Decimal128Type{Precision: []int32{9, 18, 22, 38}[c%4], Scale: 2}
+		},
+		func(b array.Builder, c int, rng *rand.Rand) {
+			b.(*array.Decimal128Builder).Append(decimal128.FromI64(rng.Int64N(100<<(2*c)) - 50))
+		},
+	},
+	{
+		"days-and-seconds", 8, func(c int) arrow.DataType {
+			return []arrow.DataType{arrow.FixedWidthTypes.Date64, arrow.FixedWidthTypes.Timestamp_s, arrow.FixedWidthTypes.Time32s, arrow.FixedWidthTypes.Float16}[c%4]
+		},
+		func(b array.Builder, _ int, rng *rand.Rand) {
+			switch b := b.(type) {
+			case *array.Date64Builder:
+				b.Append(arrow.Date64(int64(19000+rng.IntN(365)) * millisPerDay))
+			case *array.TimestampBuilder:
+				b.Append(arrow.Timestamp(1.7e9 + rng.Int64N(3e7)))
+			case *array.Time32Builder:
+				b.Append(arrow.Time32(rng.IntN(86_400)))
+			case *array.Float16Builder:
+				b.Append(float16.New(float32(rng.NormFloat64())))
+			}
+		},
+	},
 }
 
 // file writes the table with arrow-go's own writer.
@@ -125,7 +152,7 @@ func writeGroups(b *testing.B, batch arrow.RecordBatch, codec compress.Compressi
 	if err != nil {
 		b.Fatal(err)
 	}
-	w, err := pqarrow.NewFileWriter(batch.Schema(), f, parquet.NewWriterProperties(parquet.WithCompression(codec)), pqarrow.DefaultWriterProps())
+	w, err := pqarrow.NewFileWriter(batch.Schema(), f, parquet.NewWriterProperties(parquet.WithCompression(codec), parquet.WithStoreDecimalAsInteger(true)), pqarrow.DefaultWriterProps())
 	for at := int64(0); err == nil && at < batch.NumRows(); at += rows {
 		cut := batch.NewSlice(at, min(at+rows, batch.NumRows()))
 		err = w.Write(cut)
@@ -247,6 +274,8 @@ func BenchmarkPeer(b *testing.B) {
 		"doubles-dictionary": {compress.Codecs.Zstd},
 		"ints":               {compress.Codecs.Zstd, compress.Codecs.Uncompressed},
 		"mixed":              {compress.Codecs.Zstd, compress.Codecs.Snappy},
+		"decimals":           {compress.Codecs.Zstd, compress.Codecs.Uncompressed},
+		"days-and-seconds":   {compress.Codecs.Zstd},
 	}
 	for _, shape := range peerShapes {
 		for _, codec := range codecs[shape.name] {

@@ -12,6 +12,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	small "github.com/apache/arrow-go/v18/arrow/decimal"
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
+	"github.com/apache/arrow-go/v18/arrow/decimal256"
 	"github.com/apache/arrow-go/v18/arrow/float16"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet"
@@ -28,10 +29,10 @@ var randomTypes = func() []arrow.DataType {
 		arrow.FixedWidthTypes.Boolean, arrow.PrimitiveTypes.Int8, arrow.PrimitiveTypes.Uint16, arrow.PrimitiveTypes.Int32,
 		arrow.PrimitiveTypes.Int64, arrow.PrimitiveTypes.Float32, arrow.PrimitiveTypes.Float64, arrow.FixedWidthTypes.Float16,
 		arrow.BinaryTypes.String, arrow.BinaryTypes.LargeBinary, &arrow.FixedSizeBinaryType{ByteWidth: 5},
-		&arrow.Decimal128Type{Precision: 12, Scale: 3}, &arrow.Decimal128Type{Precision: 30, Scale: 3},
+		&arrow.Decimal128Type{Precision: 12, Scale: 3}, &arrow.Decimal128Type{Precision: 30, Scale: 3}, &arrow.Decimal256Type{Precision: 45, Scale: 3},
 		arrow.BinaryTypes.StringView, arrow.BinaryTypes.BinaryView,
 		&arrow.Decimal32Type{Precision: 9, Scale: 3}, &arrow.Decimal64Type{Precision: 15, Scale: 3},
-		arrow.FixedWidthTypes.Timestamp_us, arrow.FixedWidthTypes.Date32, arrow.FixedWidthTypes.Time32ms,
+		arrow.FixedWidthTypes.Timestamp_us, arrow.FixedWidthTypes.Date32, arrow.FixedWidthTypes.Date64, arrow.FixedWidthTypes.Time32ms,
 	}
 	all := slices.Clone(flat)
 	for _, t := range flat {
@@ -104,14 +105,18 @@ func (f *filler) append(b array.Builder, nullable bool) {
 		b.Append(arrow.Timestamp(x))
 	case *array.Date32Builder:
 		b.Append(arrow.Date32(int32(x)))
+	case *array.Date64Builder:
+		b.Append(arrow.Date64(int64(int32(x)) * millisPerDay))
 	case *array.Time32Builder:
 		b.Append(arrow.Time32(int32(x % 86400000)))
 	case *array.Decimal128Builder:
-		b.Append(decimal128.FromI64(int64(x % 100000000000)))
+		b.Append(decimal128.FromI64(int64(x%200000000000) - 100000000000))
+	case *array.Decimal256Builder:
+		b.Append(decimal256.FromI64(int64(x)))
 	case *array.Decimal32Builder:
-		b.Append(small.Decimal32(int32(x % 1000000000)))
+		b.Append(small.Decimal32(int32(x%2000000000) - 1000000000 + 1))
 	case *array.Decimal64Builder:
-		b.Append(small.Decimal64(int64(x % 100000000000)))
+		b.Append(small.Decimal64(int64(x%200000000000) - 100000000000))
 	case *array.StringViewBuilder:
 		b.Append(string(f.bytes(int(x % 30))))
 	case *array.BinaryViewBuilder:

@@ -60,7 +60,7 @@ func bound(t arrow.DataType, physical parquet.Type, stored []byte) (value any, o
 		switch t.ID() {
 		case arrow.UINT64:
 			return v, true
-		case arrow.INT64, arrow.TIMESTAMP, arrow.TIME64, arrow.DURATION, arrow.DECIMAL128:
+		case arrow.INT64, arrow.TIMESTAMP, arrow.TIME64, arrow.DURATION, arrow.DECIMAL128, arrow.DECIMAL256:
 			return int64(v), true
 		default:
 		}
@@ -78,6 +78,8 @@ func bound(t arrow.DataType, physical parquet.Type, stored []byte) (value any, o
 		switch t.ID() {
 		case arrow.STRING, arrow.LARGE_STRING, arrow.BINARY, arrow.LARGE_BINARY, arrow.FIXED_SIZE_BINARY:
 			return string(stored), true
+		case arrow.DECIMAL128, arrow.DECIMAL256:
+			return boundOfDecimal(stored)
 		default:
 		}
 	}
@@ -93,7 +95,7 @@ func boundOf32(t arrow.DataType, bits uint32) (value any, ok bool) {
 		return v, v == int64(int8(v))
 	case arrow.INT16:
 		return v, v == int64(int16(v))
-	case arrow.INT32, arrow.DATE32, arrow.TIME32, arrow.DECIMAL128:
+	case arrow.INT32, arrow.DATE32, arrow.TIME32, arrow.DECIMAL128, arrow.DECIMAL256:
 		return v, true
 	case arrow.DATE64:
 		return v * millisPerDay, true
@@ -106,4 +108,13 @@ func boundOf32(t arrow.DataType, bits uint32) (value any, ok bool) {
 	default:
 		return nil, false
 	}
+}
+
+// boundOfDecimal reads a bound of decimals that are stored big endian, if 64 bits have room for it.
+func boundOfDecimal(stored []byte) (value any, ok bool) {
+	var low [wordBytes]byte
+	if len(stored) == 0 || decimal(low[:], stored) != nil {
+		return nil, false
+	}
+	return int64(binary.LittleEndian.Uint64(low[:])), true
 }

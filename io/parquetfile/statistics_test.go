@@ -63,6 +63,11 @@ func TestStatistics(t *testing.T) {
 		{"floats", arrow.PrimitiveTypes.Float32, `[0.5, -2]`, format.Statistics{Min: -2.0, Max: 0.5}},
 		{"text", arrow.BinaryTypes.String, `["é", "a", "b"]`, format.Statistics{Min: "a", Max: "é"}},
 		{"times", &arrow.TimestampType{Unit: arrow.Millisecond}, `["1970-01-01T00:00:01", "1970-01-01T00:00:02"]`, format.Statistics{Min: int64(1000), Max: int64(2000)}},
+		{"decimals as integers of 4 bytes", &arrow.Decimal128Type{Precision: 9, Scale: 2}, `["-1.50", "20000.00", null]`, format.Statistics{Nulls: 1, Min: int64(-150), Max: int64(2000000)}},
+		{"of 8 bytes", &arrow.Decimal256Type{Precision: 18, Scale: 2}, `["-1.50", "20000.00"]`, format.Statistics{Min: int64(-150), Max: int64(2000000)}},
+		{"as bytes", &arrow.Decimal128Type{Precision: 38, Scale: 2}, `["-1.50", "20000.00", "0.00"]`, format.Statistics{Min: int64(-150), Max: int64(2000000)}},
+		{"as more bytes", &arrow.Decimal256Type{Precision: 76}, `["-92233720368547758", "12"]`, format.Statistics{Min: int64(-92233720368547758), Max: int64(12)}},
+		{"decimals beyond 64 bits", &arrow.Decimal128Type{Precision: 38}, `["-3", "1234567890123456789012"]`, format.Statistics{}},
 		{"nulls alone", arrow.PrimitiveTypes.Int64, `[null, null]`, format.Statistics{Nulls: 2}},
 	} {
 		column, _, err := array.FromJSON(memory.DefaultAllocator, c.dt, strings.NewReader(c.values))

@@ -1,6 +1,7 @@
 package parquetfile
 
 import (
+	"encoding/binary"
 	"math"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -278,10 +279,23 @@ func (v *fixed) gather(out []byte) error {
 			if int(x) >= count {
 				return badIndex(x, count)
 			}
-			out = out[copy(out, v.dict[int(x)*v.width:(int(x)+1)*v.width]):]
+			copyValue(out[:v.width], v.dict[int(x)*v.width:(int(x)+1)*v.width])
+			out = out[v.width:]
 		}
 	}
 	return nil
+}
+
+// copyValue copies a value as long as dst: one of 8 to 16 bytes, as decimals and UUIDs are, by
+// two words that may overlap, since copy calls a function.
+func copyValue(dst, src []byte) {
+	if n := len(src); n >= wordBytes && n <= 2*wordBytes {
+		first, last := binary.LittleEndian.Uint64(src), binary.LittleEndian.Uint64(src[n-wordBytes:])
+		binary.LittleEndian.PutUint64(dst, first)
+		binary.LittleEndian.PutUint64(dst[n-wordBytes:], last)
+		return
+	}
+	copy(dst, src)
 }
 
 func (v *fixed) release() {

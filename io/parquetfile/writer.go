@@ -30,7 +30,7 @@ const (
 	// RowGroupBytes of Arrow data end a row group before it has all its rows: that
 	// much waits for its end, encoded or not.
 	RowGroupBytes = 64 << 20
-	// wideGroupRows are too few for half of RowGroupBytes in a file with texts or lists: it then
+	// wideGroupRows are too few for half of RowGroupBytes in a file with texts, lists or long values: it then
 	// ends one. What waits is half as much where rows are long, and still many pages.
 	wideGroupRows = 1 << 15
 	// pageBytes of values make a page, so that with its levels it is no more
@@ -62,7 +62,7 @@ var codecs = map[string]compress.Compression{
 // format.Writer; it must not be used concurrently.
 //
 // The bytes are a function of the rows alone: a row group ends after RowGroupRows
-// rows or when it has RowGroupBytes of data (flat files with texts or lists: half of that, while rows
+// rows or when it has RowGroupBytes of data (flat files with texts, lists or values of more than 8 bytes: half of that, while rows
 // are fewer than wideGroupRows; others: at the first multiple of blockRows or wideBlockRows rows
 // thereafter), and is encoded as if it had come as one batch, so that neither row groups nor pages
 // depend on how batches were cut.
@@ -75,7 +75,7 @@ type Writer struct {
 	rows   int       // in the row group
 	bytes  int64     // of data in the row group
 	block  int       // rows of the row group beyond its last whole block
-	flat   *flatFile // file, if it is one with texts or lists
+	flat   *flatFile // file, if it is one with texts, lists or long values
 	// groupBytes ends a row group; RowGroupBytes except in tests.
 	groupBytes int64
 	blockRows  int
@@ -142,6 +142,7 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 		parquet.WithMaxRowGroupLength(int64(opts.RowGroupRows)),
 		parquet.WithCompression(codec),
 		parquet.WithDictionaryDefault(false),
+		parquet.WithStoreDecimalAsInteger(true), // where they have 18 digits at most
 	}
 	if codec == compress.Codecs.Zstd {
 		props = append(props, parquet.WithCompressionLevel(zstdLevel))

@@ -14,6 +14,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/jackc/pgx/v5/pgtype"
 
+	"github.com/millrace/millrace/internal/half"
 	"github.com/millrace/millrace/internal/storage"
 )
 
@@ -203,7 +204,7 @@ func floatCell(a arrow.Array, to Type) (cell, error) {
 	var v func(row int) float64
 	switch a := a.(type) {
 	case *array.Float16:
-		v = func(row int) float64 { return float64(a.Value(row).Float32()) }
+		v = func(row int) float64 { return float64(half.Float32(a.Value(row))) }
 	case *array.Float32:
 		if to.OID == pgtype.Float4OID {
 			values := a.Float32Values()

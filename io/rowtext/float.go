@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"github.com/apache/arrow-go/v18/arrow/float16"
+
+	"github.com/millrace/millrace/internal/half"
 )
 
 // appendFloat appends the shortest text that reads back as v. As in JavaScript,
@@ -28,7 +30,7 @@ func appendFloat(dst []byte, v float64, bits int) []byte {
 // appendHalf appends the fewest digits that read back as h, rounding to
 // nearest. float16.New cannot be asked: it rounds towards zero.
 func appendHalf(dst []byte, h float16.Num) []byte {
-	v := float64(h.Float32())
+	v := float64(half.Float32(h))
 	if h.IsNaN() || h.IsInf() {
 		return appendFloat(dst, v, 32)
 	}
@@ -36,11 +38,11 @@ func appendHalf(dst []byte, h float16.Num) []byte {
 	magnitude := h.Uint16() &^ 0x8000
 	above := 65536.0 // beyond the largest number
 	if up := float16.FromBits(magnitude + 1); !up.IsInf() {
-		above = float64(up.Float32())
+		above = float64(half.Float32(up))
 	}
 	below := 0.0
 	if magnitude > 0 {
-		below = float64(float16.FromBits(magnitude - 1).Float32())
+		below = float64(half.Float32(float16.FromBits(magnitude - 1)))
 	}
 	low, high := (below+math.Abs(v))/2, (math.Abs(v)+above)/2
 	for digits := range 5 {

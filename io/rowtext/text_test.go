@@ -16,6 +16,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/float16"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"pgregory.net/rapid"
+
+	"github.com/millrace/millrace/internal/half"
 )
 
 func TestFloatsThatAreNoNumber(t *testing.T) {
@@ -101,8 +103,8 @@ func nearestHalf(v float64) float16.Num {
 	if math.Signbit(v) {
 		sign = 0x8000
 	}
-	i := sort.Search(infinite, func(i int) bool { return float64(float16.FromBits(uint16(i)).Float32()) >= abs })
-	if i == infinite || i > 0 && abs-float64(float16.FromBits(uint16(i-1)).Float32()) < float64(float16.FromBits(uint16(i)).Float32())-abs {
+	i := sort.Search(infinite, func(i int) bool { return float64(half.Float32(float16.FromBits(uint16(i)))) >= abs })
+	if i == infinite || i > 0 && abs-float64(half.Float32(float16.FromBits(uint16(i-1)))) < float64(half.Float32(float16.FromBits(uint16(i))))-abs {
 		i--
 	}
 	return float16.FromBits(uint16(i) | sign)

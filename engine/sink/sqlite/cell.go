@@ -11,6 +11,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
+	"github.com/millrace/millrace/internal/half"
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/io/query"
 )
@@ -64,7 +65,7 @@ func cellOf(a arrow.Array) (cell, error) {
 			return int64(a.Value(row)), nil
 		}, nil
 	case *array.Float16:
-		return func(row int) (any, error) { return number(float64(a.Value(row).Float32())) }, nil
+		return func(row int) (any, error) { return number(float64(half.Float32(a.Value(row)))) }, nil
 	case *array.Float32:
 		return func(row int) (any, error) { return number(float64(a.Value(row))) }, nil
 	case *array.Float64:

@@ -30,7 +30,7 @@ func drawRun(t *rapid.T) int {
 
 // Values go to the slots whose bits are set and zeros to the others.
 func TestSpreadLevels(t *testing.T) {
-	for _, width := range []int{1, 2, 3, 4, 8, 12} {
+	for _, width := range []int{1, 2, 3, 4, 8, 12, 16} {
 		t.Run(fmt.Sprintf("width=%d", width), func(t *testing.T) {
 			leveltest.Each(t, levels(), 2, func(t *rapid.T, l *level, g *leveltest.Guards) { checkSpread(t, l, g, width) })
 		})

@@ -45,6 +45,8 @@ func spreadPlain(b []byte, width int, bits []byte, k, n int) {
 		spreadOf(arrow.Uint32Traits.CastFromBytes(b)[:n], bits, k)
 	case 8:
 		spreadOf(arrow.Uint64Traits.CastFromBytes(b)[:n], bits, k)
+	case 16:
+		spreadPairs(arrow.Uint64Traits.CastFromBytes(b)[:2*n], bits, k)
 	default:
 		for i := n - 1; i >= 0; i-- {
 			slot := b[i*width : (i+1)*width]
@@ -112,5 +114,20 @@ func spreadOf[T uint8 | uint16 | uint32 | uint64](v []T, bits []byte, k int) {
 	}
 	if k == 0 {
 		clear(v[:i])
+	}
+}
+
+// spreadPairs is spreadOf for values of two words each, one slot at a time.
+func spreadPairs(v []uint64, bits []byte, k int) {
+	i := len(v) / 2
+	for ; i > k && k > 0; i-- {
+		set := bits[(i-1)>>3] >> ((i - 1) & 7) & 1
+		in, mask := (*[2]uint64)(v[2*k-2:]), -uint64(set)
+		low, high := in[0]&mask, in[1]&mask
+		*(*[2]uint64)(v[2*i-2:]) = [2]uint64{low, high}
+		k -= int(set)
+	}
+	if k == 0 {
+		clear(v[:2*i])
 	}
 }
