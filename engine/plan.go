@@ -125,7 +125,7 @@ func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
 	}
 	p.asked.batch, p.asked.workers, p.asked.intraOpThreads = given.BatchRows != 0, given.Workers != 0, given.IntraOpThreads != 0
 	p.asked.streams, p.asked.readers = given.Streams != 0, given.Readers != 0
-	if err := cmp.Or(p.checkPiped(), p.fit()); err != nil {
+	if err := cmp.Or(p.checkPiped(), p.checkReplaced(), p.fit()); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
