@@ -339,6 +339,8 @@ func TestReads(t *testing.T) {
 		{"Excel's line beside a delimiter that is given", "sep=;\na|b\n1|2\n", lines.Options{Delimiter: "|"}, `[int64 int64] [[1 2]]`},
 		{"Excel's line is among those that are skipped", "sep=;\nBank X\na;b\n1;2\n", lines.Options{SkipLines: 2}, `[int64 int64] [[1 2]]`},
 		{"a header that begins like Excel's line", "sep=;,b\n1,2\n", lines.Options{}, `[int64 int64] [[1 2]]`},
+		{"nothing at all", "", lines.Options{}, `[] []`},
+		{"a byte-order mark alone", "\xef\xbb\xbf", lines.Options{}, `[] []`},
 		{"a header alone", "a,b\n", lines.Options{}, `[null null] []`},
 	} {
 		got, err := read(t, []byte(tc.text), tc.opts)
