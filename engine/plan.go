@@ -92,6 +92,8 @@ type Plan struct {
 	stream   *arrowfile.Stream // of a run that scores it as it comes; nil otherwise
 	received hash.Hash         // of its bytes; nil where nobody asks
 
+	listed []string // what the input names, of which a selection takes some
+
 	ids     int // how many of the passed columns are ids
 	models  []plannedModel
 	outputs []outputSpec // of all models
@@ -123,7 +125,7 @@ func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
 	}
 	p.asked.batch, p.asked.workers, p.asked.intraOpThreads = given.BatchRows != 0, given.Workers != 0, given.IntraOpThreads != 0
 	p.asked.streams, p.asked.readers = given.Streams != 0, given.Readers != 0
-	if err := p.fit(); err != nil {
+	if err := cmp.Or(p.checkPiped(), p.checkReplaced(), p.fit()); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
@@ -148,6 +150,7 @@ func (p *Plan) openData(ctx context.Context) error {
 	if err := outside(p.Options.Output, listing.Files); err != nil {
 		return err
 	}
+	p.listed = listing.Files
 	if listing.Files, err = p.selectFiles(ctx, listing.Files); err != nil {
 		return err
 	}

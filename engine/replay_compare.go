@@ -145,9 +145,13 @@ func number(a arrow.Array, i int) (value float64, ok bool) {
 }
 
 func numberText(a arrow.Array, value float64) string {
-	bits := 32
+	return strconv.FormatFloat(value, 'g', -1, floatBits(a))
+}
+
+// floatBits is how many bits tell floats of an array apart by their texts.
+func floatBits(a arrow.Array) int {
 	if a.DataType().ID() == arrow.FLOAT64 {
-		bits = 64
+		return 64
 	}
-	return strconv.FormatFloat(value, 'g', -1, bits)
+	return 32
 }

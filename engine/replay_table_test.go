@@ -14,6 +14,7 @@ import (
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/sink/postgres"
 	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/io/database"
 	"github.com/millrace/millrace/io/format"
@@ -243,6 +244,44 @@ func replayTypes(t *testing.T, table testTable) {
 		table.do(t, c.statement)
 		if _, err := tableReplay(t, out, c.id).Replay(t.Context()); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v; want an error with %q", c.statement, err, c.says)
+		}
+	}
+}
+
+// Floats in columns of numeric and texts in columns of char(n) are found and compared.
+func TestReplayOfFloatsInNumeric(t *testing.T) {
+	slow(t)
+	dir, table := t.TempDir(), postgresTable(t)
+	writeSpans(t, filepath.Join(dir, "in.arrow"), nil,
+		named{"who", fromJSON(t, arrow.BinaryTypes.String, `["a","bc","abcde"]`)},
+		named{"wide", fromJSON(t, arrow.PrimitiveTypes.Float64, "[0.00001,1e22,-0.1]")},
+		named{"short", fromJSON(t, arrow.PrimitiveTypes.Float32, "[0.1,-2.5,null]")},
+		named{"a", fromJSON(t, arrow.PrimitiveTypes.Float32, "[0.1,1e-7,1234.5]")})
+	for _, score := range []string{"numeric", "numeric(20,8)"} {
+		table.do(t, "DROP TABLE IF EXISTS scores CASCADE; DROP SCHEMA IF EXISTS scores_millrace CASCADE; CREATE TABLE scores (who char(5), wide numeric, short numeric(6,3), y "+score+", millrace_run text)")
+		mustRun(t, engine.Options{
+			Model: onnxtest.Write(t, onnxtest.Identity(pb.TensorProto_FLOAT, "N", 1)), Bind: map[string][]string{"x": {"a"}},
+			Inputs: []string{filepath.Join(dir, "in.arrow")}, Output: table.output, IDs: []string{"who"}, Keep: []string{"wide", "short"},
+		})
+		if v, err := (postgres.Destination{}).Verify(t.Context(), table.output, ledger.VerifyOptions{}); err != nil || len(v.Problems) > 0 {
+			t.Errorf("%s: verify: %+v, %v", score, v, err)
+		}
+		for row, who := range []string{"a", "bc", "abcde"} {
+			opts := tableReplay(t, table.output, 0)
+			opts.Where = []engine.Condition{{Column: "who", Value: who}}
+			if r := replay(t, opts); r.Equal != 1 || r.Rows[0].InputRow != int64(row) || len(r.Notes) > 0 {
+				t.Errorf("%s: %s: %+v; want row %d, equal", score, who, r, row)
+			}
+		}
+		table.do(t, "UPDATE scores SET y = y + 0.001 WHERE who = 'bc'; UPDATE scores SET wide = 0.00002 WHERE who = 'a'")
+		opts := tableReplay(t, table.output, 0)
+		opts.Where = []engine.Condition{{Column: "who", Value: "bc"}}
+		if r := replay(t, opts); r.Equal != 0 || len(r.Rows) != 1 {
+			t.Errorf("%s: a score that was changed: %+v; want a difference", score, r)
+		}
+		opts.Where = []engine.Condition{{Column: "who", Value: "a"}}
+		if _, err := opts.Replay(t.Context()); err == nil || !strings.Contains(err.Error(), `its column "wide"`) {
+			t.Errorf("%s: a kept column that was changed: %v; want its name", score, err)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -58,12 +59,28 @@ func (w written) keeps(was arrow.Array, i int, is arrow.Array, j int) bool {
 		return w.json && ok && (math.IsNaN(v) || math.IsInf(v, 0))
 	case !isText:
 		encoded := table.Encode(was, i)
-		return encoded != nil && bytes.Equal(encoded, table.Encode(is, j)) || was.ValueStr(i) == is.ValueStr(j)
+		return encoded != nil && bytes.Equal(encoded, table.Encode(is, j)) || was.ValueStr(i) == is.ValueStr(j) || isDecimal(was) && sameFloat(was.ValueStr(i), is, j)
 	}
 	if other, ok := textOf(is, j); ok {
 		return text == w.guard(other)
 	}
-	return text == is.ValueStr(j) || text == bareText(is, j) || text == jsonText(is, j) || sameMoment(text, is, j)
+	return text == is.ValueStr(j) || text == bareText(is, j) || text == jsonText(is, j) || sameMoment(text, is, j) || !w.text && sameFloat(text, is, j)
+}
+
+// isDecimal says that an array is of decimals, as databases keep floats in columns of numeric.
+func isDecimal(a arrow.Array) bool {
+	_, ok := a.DataType().(arrow.DecimalType)
+	return ok
+}
+
+// sameFloat says that a text is a float, in whatever way it is written.
+func sameFloat(text string, a arrow.Array, i int) bool {
+	is, ok := number(a, i)
+	if !ok {
+		return false
+	}
+	was, err := strconv.ParseFloat(text, floatBits(a))
+	return err == nil && (was == is || math.IsNaN(was) && math.IsNaN(is))
 }
 
 // textOf is a value that is text.
@@ -137,6 +154,9 @@ func asTypeOf(again, recorded arrow.Array) arrow.Array {
 	t := again.DataType()
 	text, isText := textOf(recorded, 0)
 	wide, _ := number(recorded, 0)
+	if isDecimal(recorded) {
+		text, isText = recorded.ValueStr(0), true
+	}
 	if !isText {
 		if t.ID() != arrow.FLOAT32 && t.ID() != arrow.FLOAT16 || recorded.DataType().ID() != arrow.FLOAT64 {
 			return nil

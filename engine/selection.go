@@ -223,10 +223,10 @@ func (s *selector) look(ctx context.Context, listed []string) ([]*candidate, err
 // sort says what each file is and gives those to read.
 func (s *selector) sort(ctx context.Context, files []*candidate) ([]*candidate, error) {
 	var open []*candidate // not seen
+	if err := s.compareAll(ctx, files); err != nil {
+		return nil, err
+	}
 	for _, f := range files {
-		if err := s.compare(ctx, f); err != nil {
-			return nil, err
-		}
 		switch {
 		case f.seen == nil || f.changed != "":
 			open = append(open, f)
@@ -264,11 +264,30 @@ func (s *selector) sort(ctx context.Context, files []*candidate) ([]*candidate, 
 	return chosen, nil
 }
 
+// compareAll compares some at a time.
+func (s *selector) compareAll(ctx context.Context, files []*candidate) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(looksAtATime)
+	for _, f := range files {
+		group.Go(func() error { return s.compare(ctx, f) })
+	}
+	return group.Wait()
+}
+
+// changed says what is different of a file since a run read it. What a store said of an object
+// a moment ago holds.
+func (s *selector) changed(ctx context.Context, f *candidate, in *ledger.SeenInput) error {
+	if dataset.Scheme(f.Path) != "" {
+		return in.ChangedTo(dataset.Facts{Size: f.Size, ModTime: f.ModTime, Version: f.Version})
+	}
+	return in.Changed(ctx, s.plan.Options.Stores)
+}
+
 // compare finds the run that read a file, and what is different since.
 func (s *selector) compare(ctx context.Context, f *candidate) error {
 	past := s.seen.At(f.name)
 	for i, in := range past {
-		err := in.Changed(ctx, s.plan.Options.Stores)
+		err := s.changed(ctx, f, in)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}

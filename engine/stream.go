@@ -47,6 +47,9 @@ func (o *Options) validateStreams(bad func(f string, args ...any)) {
 	if o.StreamsIn() && len(o.Inputs) > 1 {
 		bad("--input - is a stream, which is a run's only input (a file of that name is ./-)")
 	}
+	if o.StreamsIn() && (o.InputFormat == string(format.CSV) || o.InputFormat == string(format.JSONLines)) {
+		bad("--input-format %s is of files, and --input - is an Arrow IPC stream: keep the text in a file, and name that", o.InputFormat)
+	}
 	if !o.StreamsOut() {
 		if o.Piped.Rejects != "" || o.Piped.Manifest != "" {
 			bad("--rejects and --manifest are for --output -: any other output has them in its _millrace directory")

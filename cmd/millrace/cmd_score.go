@@ -136,6 +136,9 @@ func (c *scorer) score(ctx context.Context) (*scoreReport, error) {
 	if err := cmp.Or(c.look.Held(), err); err != nil {
 		return nil, err
 	}
+	if err := plan.CheckBeside("--report", o.page.path); err != nil {
+		return nil, err
+	}
 	lib, err := c.load()
 	if err != nil {
 		return nil, err

@@ -3,11 +3,14 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
@@ -133,5 +136,73 @@ func TestScoreFromABucket(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(dir, "none", "_SUCCESS")); err == nil {
 			t.Errorf("%s: it is published", c.name)
 		}
+	}
+}
+
+// What a listing says of objects is not asked of each of them again: to find that nothing is
+// new takes the listing alone, and what is new is opened by what the listing said.
+func TestOnlyNewAsksNoObject(t *testing.T) {
+	t.Setenv(ort.EnvVariable, libraryPath(t))
+	gateway := blobtest.Start(t)
+	proxy := blobtest.NewProxy(t, gateway.URL)
+	models := t.TempDir()
+	writeFixtures(t, models)
+	const objects = 12
+	csv := func(i int) []byte { return fmt.Appendf(nil, "id,a,b\n%d,1,2\n", i) }
+	for i := range objects {
+		gateway.Put(t, fmt.Sprintf("new/%02d.csv", i), csv(i))
+	}
+	out := filepath.Join(t.TempDir(), "out")
+	const latency = 20 * time.Millisecond
+	var lists, heads, gets, early atomic.Int32 // early: before an answer to the question before can have come
+	var last time.Time                         // of a question
+	score := func(from, says string) {
+		t.Helper()
+		lists.Store(0)
+		heads.Store(0)
+		gets.Store(0)
+		early.Store(0)
+		proxy.Set(latency, func(_ int, r *http.Request) blobtest.Fault {
+			switch {
+			case r.URL.Query().Has("list-type"):
+				lists.Add(1)
+			case r.Method == http.MethodHead:
+				heads.Add(1)
+				if time.Since(last) < latency {
+					early.Add(1)
+				}
+				last = time.Now()
+			default:
+				gets.Add(1)
+			}
+			return blobtest.None
+		})
+		code, stdout, stderr := millrace(t, "score", "--model", filepath.Join(models, "named.onnx"), "--input", "s3://bucket/"+from+"/", "--types", "a=float32,b=float32",
+			"--ids", "id", "--output", out, "--if-exists", "append", "--only-new", "--endpoint", proxy.URL, "--store-checks", "never")
+		if code != 0 || !strings.Contains(stdout, says) {
+			t.Errorf("score exits %d with %q, %s; want %q", code, stdout, stderr, says)
+		}
+	}
+	few := func(reads bool) {
+		t.Helper()
+		if (gets.Load() > 0) != reads || lists.Load() > 4 || heads.Load() > 1 { // and whether the last one changed
+			t.Errorf("%d listings, %d questions about an object, and %d reads; want few of the first two", lists.Load(), heads.Load(), gets.Load())
+		}
+	}
+	score("new", "scored     12 rows")
+	few(true)
+	score("new", "nothing new")
+	few(false)
+	gateway.Put(t, "new/more.csv", csv(objects))
+	score("new", "scored     1 row")
+	few(true)
+	// Where others of the same bytes lay is asked of several at a time.
+	for i := range objects {
+		gateway.Put(t, fmt.Sprintf("moved/%02d.csv", i), csv(i))
+	}
+	gateway.Put(t, "moved/gone.csv", csv(objects))
+	score("moved", "scored     13 rows")
+	if n := early.Load(); n < objects/2 {
+		t.Errorf("%d questions about where objects lay, of which %d did not wait for the one before; want %d", heads.Load(), n, objects/2)
 	}
 }

@@ -312,16 +312,16 @@ func (d *decoder) number(n *node, v reflect.Value, f tags) {
 		}
 		return
 	}
-	digits, ok := integerDigits(n.text)
+	digits, ok := wholeDigits(n.text)
 	if !ok {
-		d.bad(n.at, "%s must be a whole number in digits, not %s", f.name, quoted(n.text))
+		d.bad(n.at, "%s must be a whole number, not %s", f.name, quoted(n.text))
 		return
 	}
 	bits := v.Type().Bits()
 	if v.CanInt() {
 		i, err := strconv.ParseInt(digits, 10, bits)
 		if err != nil {
-			d.bad(n.at, "%s is %s, and must fit into %d bits", f.name, quoted(digits), bits)
+			d.bad(n.at, "%s is %s, and must fit into %d bits", f.name, quoted(n.text), bits)
 		} else if d.inBounds(n, float64(i), f) {
 			v.SetInt(i)
 		}
@@ -329,7 +329,7 @@ func (d *decoder) number(n *node, v reflect.Value, f tags) {
 	}
 	u, err := strconv.ParseUint(digits, 10, bits)
 	if err != nil {
-		d.bad(n.at, "%s is %s, and must be between 0 and %d", f.name, quoted(digits), uint64(1)<<bits-1)
+		d.bad(n.at, "%s is %s, and must be between 0 and %d", f.name, quoted(n.text), uint64(1)<<bits-1)
 	} else if d.inBounds(n, float64(u), f) {
 		v.SetUint(u)
 	}

@@ -150,7 +150,7 @@ func TestDecodeRefuses(t *testing.T) {
 		}},
 		{"a number for a text", "output: 2026\n", []string{"1:9: output must be a text, and 2026 is a number: write it in quotes"}},
 		{"a text for a number", "workers: '2'\n", []string{`workers must be a number, and here is a text: "2" is a text`}},
-		{"a fraction of workers", "workers: 1.5\n", []string{"workers must be a whole number in digits"}},
+		{"a fraction of workers", "workers: 1.5\n", []string{"workers must be a whole number, not"}},
 		{"an integer of too many digits", "part_rows: 99999999999999999999\n", []string{"must fit into 64 bits"}},
 		{"a seed below 0", "features: [{column: a, transforms: [hash: {buckets: 1, seed: -1}]}]\n", []string{"seed is \"-1\", and must be between 0 and 4294967295"}},
 		{"a number that is none", "features: [{column: a, transforms: [clip: {min: 1e999}]}]\n", []string{`no float64 holds "1e999"`}},

@@ -2,6 +2,7 @@ package jobfile
 
 import (
 	"reflect"
+	"strconv"
 
 	"github.com/millrace/millrace/engine/unique"
 )
@@ -38,13 +39,15 @@ type Setting string
 func (s *Setting) fromNode(d *decoder, n *node, f tags) {
 	switch n.kind {
 	case numberNode:
-		digits, ok := integerDigits(n.text)
+		digits, ok := wholeDigits(n.text)
 		if !ok {
 			d.bad(n.at, "%s is %s, and must be %s", f.name, n.text, f.form)
 			return
 		}
-		number, _ := parseFloat(digits)
-		if d.inBounds(n, number, f) {
+		number, err := strconv.ParseInt(digits, 10, 64)
+		if err != nil {
+			d.bad(n.at, "%s is %s, and must fit into 64 bits", f.name, quoted(n.text))
+		} else if d.inBounds(n, float64(number), f) {
 			*s = Setting(digits)
 		}
 	case textNode:

@@ -46,6 +46,23 @@ func resolvePlain(text string) (kind, string) {
 	}
 }
 
+// wholeNumber are the forms of numbers that wholeDigits looks at: those of an exponent of more
+// digits are none that a file means, and take memory.
+var wholeNumber = regexp.MustCompile(`^[-+]?[0-9.]+([eE][-+]?[0-9]{1,3})?$`)
+
+// wholeDigits are the digits of a number that is whole, however it is written: JSON Schema takes
+// 4096.0 for an integer, and programs that fill in templates write 1e+06.
+func wholeDigits(text string) (digits string, ok bool) {
+	if digits, ok = integerDigits(text); ok || !wholeNumber.MatchString(text) {
+		return digits, ok
+	}
+	r, ok := new(big.Rat).SetString(text)
+	if !ok || !r.IsInt() {
+		return "", false
+	}
+	return r.Num().String(), true
+}
+
 // integerDigits are the digits of a number that is written as an integer, without
 // leading zeros and a plus; ok is false for another.
 func integerDigits(text string) (digits string, ok bool) {

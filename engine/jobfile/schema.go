@@ -143,7 +143,7 @@ func (w *schemaWriter) of(t reflect.Type, f tags) schema {
 	case reflect.TypeFor[Nulls]():
 		return anyOf(nullPolicy, schema{{"type", "object"}, {"additionalProperties", nullPolicy}})
 	case reflect.TypeFor[Setting]():
-		return anyOf(bounded(schema{{"type", "integer"}}, f), schema{{"type", "string"}, {"pattern", f.pattern.String()}})
+		return anyOf(integer(math.MinInt64, math.MaxInt64, f), schema{{"type", "string"}, {"pattern", f.pattern.String()}})
 	}
 	switch t.Kind() {
 	case reflect.Pointer:
@@ -162,9 +162,9 @@ func (w *schemaWriter) of(t reflect.Type, f tags) schema {
 		return textSchema(t, f)
 	default:
 		if t.Kind() == reflect.Uint32 {
-			return bounded(schema{{"type", "integer"}, {"minimum", 0}, {"maximum", uint32(math.MaxUint32)}}, f)
+			return integer(0, math.MaxUint32, f)
 		}
-		return bounded(schema{{"type", "integer"}}, f)
+		return integer(math.MinInt64, math.MaxInt64, f)
 	}
 }
 
@@ -202,6 +202,18 @@ func (w *schemaWriter) step() schema {
 func anyOf(forms ...schema) schema { return schema{{"anyOf", forms}} }
 
 func nonEmptyText() schema { return schema{{"type", "string"}, {"minLength", 1}} }
+
+// integer is a whole number between bounds of its type, or those of its field.
+func integer(least, most int64, f tags) schema {
+	s := bounded(schema{{"type", "integer"}}, f)
+	if f.min == nil {
+		s = append(s, member{"minimum", least})
+	}
+	if f.max == nil {
+		s = append(s, member{"maximum", most})
+	}
+	return s
+}
 
 func bounded(s schema, f tags) schema {
 	if f.min != nil {

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -189,5 +191,93 @@ func mutate(t *rapid.T, doc any) any {
 		return v
 	default:
 		return drawOdd(t)
+	}
+}
+
+// scalars are values as YAML has them, and as JSON has them by YAML 1.2's core schema.
+var scalars = []struct{ yaml, json string }{
+	{"4096", "4096"},
+	{"4096.0", "4096.0"},
+	{"4_096", `"4_096"`},
+	{"4,096", `"4,096"`},
+	{"4.096e3", "4.096e3"},
+	{"1e+06", "1e+06"},
+	{"0x10", "16"},
+	{"0o17", "15"},
+	{"010", "10"},
+	{"+5", "5"},
+	{"-0", "-0"},
+	{"0", "0"},
+	{"0.0", "0.0"},
+	{"-1", "-1"},
+	{"-1.0", "-1.0"},
+	{"1.", "1.0"},
+	{".5e1", "0.5e1"},
+	{"1.5", "1.5"},
+	{"0.1%", `"0.1%"`},
+	{"1e-1", "1e-1"},
+	{"1e300", "1e300"},
+	{"1e400", "1e400"},
+	{"9223372036854775807", "9223372036854775807"},
+	{"9223372036854775808", "9223372036854775808"},
+	{"-9223372036854775809", "-9223372036854775809"},
+	{"9.223372036854775807e18", "9.223372036854775807e18"},
+	{`"4096"`, `"4096"`},
+	{`"4096.0"`, `"4096.0"`},
+	{`"0"`, `"0"`},
+	{"auto", `"auto"`},
+	{"AUTO", `"AUTO"`},
+	{"none", `"none"`},
+	{"2GiB", `"2GiB"`},
+	{"2 GiB", `"2 GiB"`},
+	{`""`, `""`},
+	{"true", "true"},
+	{"True", "true"},
+	{"yes", `"yes"`},
+	{`"true"`, `"true"`},
+	{"null", "null"},
+	{"~", "null"},
+	{"", "null"},
+	{"[]", "[]"},
+	{"[4096]", "[4096]"},
+	{"{}", "{}"},
+}
+
+// Of keys whose value is a number, a switch, or one of a few texts, and which nothing else
+// decides about, the schema takes what the decoder takes, and refuses what it refuses.
+func TestSchemaAndDecoderAgreeOnScalars(t *testing.T) {
+	s := compileSchema(t)
+	tried := 0
+	check := func(f tags, under string) {
+		kind := f.typ.Kind()
+		number := kind == reflect.Int || kind == reflect.Int64 || kind == reflect.Float64 || kind == reflect.Bool || f.typ == reflect.TypeFor[Setting]()
+		if !number && (kind != reflect.String || f.valuesFor(reflect.Zero(f.typ)) == nil || f.expand != "") {
+			return
+		}
+		tried++
+		for _, v := range scalars {
+			text, plain := f.key+": "+v.yaml, fmt.Sprintf("{%q: %s}", f.key, v.json)
+			if under != "" {
+				text, plain = under+":\n  "+text, fmt.Sprintf("{%q: %s}", under, plain)
+			}
+			instance, err := jsonschema.UnmarshalJSON(strings.NewReader(plain))
+			if err != nil {
+				t.Fatal(err)
+			}
+			schemaSays := s.Validate(instance)
+			_, decoderSays := Decode("job.yaml", []byte(text), Given{LookupEnv: os.LookupEnv, ReadFile: noFile})
+			if (schemaSays == nil) != (decoderSays == nil) {
+				t.Errorf("%q: the schema says %v; the decoder says %v", text, schemaSays, decoderSays)
+			}
+		}
+	}
+	for _, f := range fieldsOf(reflect.TypeFor[Job]()) {
+		check(f, "")
+	}
+	for _, f := range fieldsOf(reflect.TypeFor[Limits]()) {
+		check(f, "limits")
+	}
+	if tried < 20 {
+		t.Errorf("%d keys were tried; want 20 or more", tried)
 	}
 }

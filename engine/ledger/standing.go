@@ -60,6 +60,11 @@ func (in *Input) stored(ctx context.Context, stores map[string]dataset.Store) St
 	if err := object.Close(); err != nil {
 		return Standing{What: "cannot be looked at: " + cause(err)}
 	}
+	return in.compared(now)
+}
+
+// compared compares an input with what a store says of it.
+func (in *Input) compared(now dataset.Facts) Standing {
 	switch {
 	case now.Size != in.Bytes:
 		return Standing{What: fmt.Sprintf("has changed: it has %d bytes and had %d", now.Size, in.Bytes)}
@@ -69,6 +74,14 @@ func (in *Input) stored(ctx context.Context, stores map[string]dataset.Store) St
 		return Standing{What: fmt.Sprintf("was written to: %s, and it was of %s", now.ModTime.UTC().Format(time.RFC3339Nano), in.ModTime.UTC().Format(time.RFC3339Nano))}
 	}
 	return Standing{Same: true}
+}
+
+// ChangedTo is Changed of an input in a store, which said this of it.
+func (in *Input) ChangedTo(now dataset.Facts) error {
+	if s := in.compared(now); !s.Same {
+		return fmt.Errorf("input %q %s", in.Path, s.What)
+	}
+	return nil
 }
 
 // Changed returns an error, which says what is different, unless an input is as

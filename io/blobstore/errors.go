@@ -53,6 +53,14 @@ func isTimeout(err error) bool {
 // wording is what is worth saying of an error: of a store's answer its code and words,
 // else the innermost reason of the wrapped ones.
 func wording(err error) string {
+	if hint := elsewhere(err); hint != "" {
+		return answerOf(err) + "; " + hint
+	}
+	return answerOf(err)
+}
+
+// answerOf is wording without what an answer says of another place.
+func answerOf(err error) string {
 	status := statusOf(err)
 	var api smithy.APIError
 	var google *googleapi.Error
@@ -62,7 +70,7 @@ func wording(err error) string {
 	case noCredentials(err):
 		return "no credentials were found where the store's own tools look (s3: AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY, ~/.aws, the container's or machine's role; gs: GOOGLE_APPLICATION_CREDENTIALS, gcloud's, the metadata server; az: AZURE_STORAGE_KEY and so on); see docs/stores.md"
 	case errors.As(err, &signed):
-		return refusedTo(err) + wording(signed.cause) + ", and the request was signed with those of " + oneLine(signed.source)
+		return refusedTo(err) + answerOf(signed.cause) + ", and the request was signed with those of " + oneLine(signed.source)
 	case errors.As(err, &api):
 		return refusedTo(err) + answer(status, api.ErrorCode(), api.ErrorMessage())
 	case errors.As(err, &google):
@@ -119,14 +127,43 @@ func answer(status int, code, message string) string {
 	switch {
 	case code == "RequestTimeTooSkewed":
 		text += "; the clocks of this machine and of the store differ: set this one right"
-	case code == "AuthorizationHeaderMalformed":
-		text += "; where it speaks of a region, set AWS_REGION to the one that it expects"
 	case slices.Contains(refusals, code), status == http.StatusForbidden, status == http.StatusUnauthorized:
 		text += "; see docs/stores.md for where credentials come from"
-	case status == http.StatusMovedPermanently, status == http.StatusTemporaryRedirect, status == http.StatusPermanentRedirect:
-		text += "; the bucket lies in another region: set AWS_REGION"
 	}
 	return text
+}
+
+// regionHeader is where S3 says which region a bucket lies in.
+const regionHeader = "X-Amz-Bucket-Region"
+
+// elsewhere says where S3 has a bucket that was asked for in another place; empty where it does
+// not speak of one. A redirect by 307 the client follows, without a signature for where it leads.
+func elsewhere(err error) string {
+	var answered *awshttp.ResponseError
+	if !errors.As(err, &answered) || answered.Response == nil || answered.Response.Response == nil {
+		return ""
+	}
+	from := answered.Response.Response
+	if from.Request != nil && from.Request.Response != nil { // the redirect that led there
+		from = from.Request.Response
+	}
+	var api smithy.APIError
+	malformed := errors.As(err, &api) && api.ErrorCode() == "AuthorizationHeaderMalformed"
+	redirected := slices.Contains([]int{http.StatusMovedPermanently, http.StatusTemporaryRedirect, http.StatusPermanentRedirect}, from.StatusCode)
+	region := oneLine(from.Header.Get(regionHeader))
+	switch {
+	case region != "" && (redirected || from.StatusCode == http.StatusBadRequest):
+		return fmt.Sprintf("the bucket lies in the region %s: set AWS_REGION=%[1]s", region)
+	case malformed:
+		return "where it speaks of a region, set AWS_REGION to the one that it expects"
+	case !redirected:
+		return ""
+	}
+	place := ""
+	if to, err := url.Parse(from.Header.Get("Location")); err == nil && to.Host != "" {
+		place = fmt.Sprintf(" (the answer leads to %s)", oneLine(to.Host))
+	}
+	return "the bucket lies in another region, or at another server" + place + ": set AWS_REGION, or --endpoint"
 }
 
 // statusOf is the HTTP status of a store's answer; 0 where there was none.

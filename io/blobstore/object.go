@@ -44,24 +44,39 @@ var errClosed = errors.New("the object is closed")
 
 // Open implements dataset.Store. What List saw is what is opened; else the store is asked.
 func (s *Store) Open(ctx context.Context, uri string) (dataset.Object, error) {
-	l, err := ParseURI(uri)
-	if err != nil {
-		return nil, err
-	}
-	b, err := s.bucket(ctx, l)
+	l, b, f, err := s.find(ctx, uri)
 	if err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
-	f, listed := s.mu.listed[uri]
 	delete(s.mu.listed, uri)
+	s.mu.Unlock()
+	return s.object(l, b, f), nil
+}
+
+// Look implements dataset.Looker.
+func (s *Store) Look(ctx context.Context, uri string) (dataset.Facts, error) {
+	_, _, f, err := s.find(ctx, uri)
+	return f.facts(), err
+}
+
+// find is what List saw of an object; else the store is asked.
+func (s *Store) find(ctx context.Context, uri string) (l Location, b *blob.Bucket, f found, err error) {
+	if l, err = ParseURI(uri); err != nil {
+		return l, nil, f, err
+	}
+	if b, err = s.bucket(ctx, l); err != nil {
+		return l, nil, f, err
+	}
+	s.mu.Lock()
+	f, listed := s.mu.listed[uri]
 	s.mu.Unlock()
 	if !listed {
 		if f, err = s.look(ctx, b, l); err != nil {
-			return nil, fmt.Errorf("%s: %w", l, err)
+			err = fmt.Errorf("%s: %w", l, err)
 		}
 	}
-	return s.object(l, b, f), nil
+	return l, b, f, err
 }
 
 // look asks for what is known of an object.
@@ -98,7 +113,7 @@ func (s *Store) object(l Location, b *blob.Bucket, f found) *object {
 
 // Facts implements dataset.Object.
 func (o *object) Facts() dataset.Facts {
-	return dataset.Facts{Size: o.found.size, ModTime: o.found.modTime, Version: o.found.version}
+	return o.found.facts()
 }
 
 // Size implements format.Source.

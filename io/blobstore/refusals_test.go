@@ -50,6 +50,10 @@ func TestRefusals(t *testing.T) {
 		{"a token that has expired", map[string]string{"AWS_SESSION_TOKEN": "topsecrettoken"}, "", fault("400 ExpiredToken"), []string{"ExpiredToken", "docs/stores.md"}, 1},
 		{"no credentials at all", map[string]string{"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "", nil, []string{"no credentials were found", "AWS_ACCESS_KEY_ID"}, 0},
 		{"a bucket of another region", nil, "", fault("301 PermanentRedirect"), []string{"AWS_REGION"}, 1},
+		{"a server that redirects, in whatever way", nil, redirecting(t, http.StatusMovedPermanently, "", "https://127.0.0.1:1/x?secret=topsecret"), nil, []string{"HTTP 301", "the answer leads to 127.0.0.1:1): set AWS_REGION, or --endpoint"}, 0},
+		{"a bucket whose region the answer says", nil, redirecting(t, http.StatusMovedPermanently, "eu-central-1", ""), nil, []string{"HTTP 301", "the bucket lies in the region eu-central-1: set AWS_REGION=eu-central-1"}, 0},
+		{"a redirect that is followed, and not signed for", nil, redirecting(t, http.StatusTemporaryRedirect, "eu-central-1", strings.Replace(g.URL, "127.0.0.1", "localhost", 1)+"/bucket?list-type=2"), nil, []string{"AccessDenied", "the bucket lies in the region eu-central-1: set AWS_REGION=eu-central-1"}, 0},
+		{"a request that is signed for another region", nil, redirecting(t, http.StatusBadRequest, "eu-central-1", ""), nil, []string{"HTTP 400", "set AWS_REGION=eu-central-1"}, 0},
 		{"clocks that differ", nil, "", fault("403 RequestTimeTooSkewed"), []string{"clocks", "tried 2 times"}, 2},
 		{"TLS to a server without", nil, strings.Replace(g.URL, "http:", "https:", 1), nil, []string{"write http://"}, 0},
 	} {
@@ -81,6 +85,22 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
+}
+
+// redirecting is the URL of a server that sends all requests elsewhere.
+func redirecting(t *testing.T, status int, region, location string) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if region != "" {
+			w.Header().Set("X-Amz-Bucket-Region", region)
+		}
+		if location != "" {
+			w.Header().Set("Location", location)
+		}
+		w.WriteHeader(status)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
 }
 
 // A bucket may be read and not listed: who names an object has it, and who names a folder is told.

@@ -34,7 +34,10 @@ type Store struct {
 	}
 }
 
-var _ dataset.Store = (*Store)(nil)
+var (
+	_ dataset.Store  = (*Store)(nil)
+	_ dataset.Looker = (*Store)(nil)
+)
 
 // New makes a store; its options are checked when it is first used.
 func New(o Options) *Store {

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"gocloud.dev/blob"
 
+	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -24,6 +25,10 @@ type found struct {
 	version string
 	byTime  bool   // version is the time, which no request can be conditional on
 	md5     []byte // of the bytes, as the store says; empty where it does not
+}
+
+func (f *found) facts() dataset.Facts {
+	return dataset.Facts{Size: f.size, ModTime: f.modTime, Version: f.version}
 }
 
 // foundIn takes it out of a listing.

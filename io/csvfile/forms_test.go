@@ -153,6 +153,10 @@ func TestFormsAsPyarrowReadsThem(t *testing.T) {
 	opts.Encoding, opts.SkipLines, opts.ColumnNames = "", 2, strings.Split("Datum,Konto,Betrag,Saldo,Gebucht,Zweck", ",")
 	skipping := map[string]any{"skip_rows": 2, "column_names": opts.ColumnNames}
 	files = append(files, foreign{name: "skipped and named", text: []byte("Bank X\nKonto 4711; Stand heute\n" + bank("")), opts: opts, Parse: semicolon, Read: skipping, Values: values})
+	for _, says := range []string{"sep=;\n", "\xef\xbb\xbfSEP=;\r\n"} {
+		opts.Delimiter, opts.SkipLines, opts.ColumnNames = "", 0, nil
+		files = append(files, foreign{name: fmt.Sprintf("first %q", says), text: []byte(says + head + bank("")), opts: opts, Parse: semicolon, Read: map[string]any{"skip_rows": 1}, Values: values})
+	}
 	apostrophe := "a,b\n'x,1',2\n'it''s',3\n\"y\",4\n'',5\n,6\n'p\nq',7\n"
 	files = append(files, foreign{
 		name: "apostrophes", text: []byte(apostrophe), opts: lines.Options{Quote: "'"},
@@ -325,6 +329,9 @@ func TestFormsThatAreRefused(t *testing.T) {
 		{"\xff\xfea\x00", lines.Options{}, "--encoding utf-16"},
 		{"a\nb\n", lines.Options{SkipLines: 3}, "have 2 lines, and --skip-lines 3"},
 		{"1,2\n", lines.Options{ColumnNames: []string{"a"}}, "2 fields, and --column-names has 1"},
+		{"sep=;", lines.Options{}, "no line"},
+		{"sep=-\n1-2\n", lines.Options{}, `its first line is "sep=-", by which Excel knows what stands between fields; this cannot be one here: --delimiter says another`},
+		{"sep=#\n1#2\n", lines.Options{Comment: "#"}, "this cannot be one here"},
 		{"# only\n#", lines.Options{Comment: "#"}, "no line"},
 	} {
 		if got, err := read(t, []byte(c.text), c.opts); err == nil || !strings.Contains(err.Error(), c.says) {

@@ -334,6 +334,13 @@ func TestReads(t *testing.T) {
 		{"quotes within a field without are text", "a,b\n5\" x 3\",1\n", lines.Options{}, "[string int64] [[5\" x 3\" 1]]"},
 		{"an unnamed column has its place's name", ",b\n1,2\n", lines.Options{}, `[int64 int64] [[1 2]]`},
 		{"types that are given", "a,b,c\n1,2,1.50\n", lines.Options{Types: []lines.ColumnType{{Name: "a", Type: arrow.BinaryTypes.String}, {Name: "b", Type: arrow.PrimitiveTypes.Uint8}, {Name: "c", Type: &arrow.Decimal128Type{Precision: 5, Scale: 3}}}}, `[string uint8 decimal(5, 3)] [[1 2 1.5]]`},
+		{"Excel's line is no header", "sep=;\na;b\n1;2,5\n", lines.Options{}, `[int64 string] [[1 2,5]]`},
+		{"Excel's line of a tab, and no names", "sep=\t\r\n1\tx\r\n", lines.Options{Header: lines.HeaderNone}, `[int64 string] [[1 x]]`},
+		{"Excel's line beside a delimiter that is given", "sep=;\na|b\n1|2\n", lines.Options{Delimiter: "|"}, `[int64 int64] [[1 2]]`},
+		{"Excel's line is among those that are skipped", "sep=;\nBank X\na;b\n1;2\n", lines.Options{SkipLines: 2}, `[int64 int64] [[1 2]]`},
+		{"a header that begins like Excel's line", "sep=;,b\n1,2\n", lines.Options{}, `[int64 int64] [[1 2]]`},
+		{"nothing at all", "", lines.Options{}, `[] []`},
+		{"a byte-order mark alone", "\xef\xbb\xbf", lines.Options{}, `[] []`},
 		{"a header alone", "a,b\n", lines.Options{}, `[null null] []`},
 	} {
 		got, err := read(t, []byte(tc.text), tc.opts)

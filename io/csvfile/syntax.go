@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/io/lines"
@@ -14,6 +15,7 @@ import (
 // syntax is CSV with one delimiter.
 type syntax struct {
 	delimiter byte
+	given     bool // the delimiter is, and no line of the file says another
 	quote     byte // 0: none
 	comment   byte // 0: none
 	skipLines int
@@ -23,7 +25,7 @@ type syntax struct {
 
 // NewSyntax is CSV as a lines.Set reads it.
 func NewSyntax(path string, opts *lines.Options) (lines.Syntax, error) {
-	s := &syntax{skipLines: opts.SkipLines, header: opts.Header, names: opts.ColumnNames}
+	s := &syntax{given: opts.Delimiter != "", skipLines: opts.SkipLines, header: opts.Header, names: opts.ColumnNames}
 	var err error
 	if s.delimiter, err = opts.DelimiterOf(path); err != nil {
 		return nil, err
@@ -57,6 +59,13 @@ func (s *syntax) Begin(head []byte, whole bool) (names []string, at int, err err
 		return nil, 0, err
 	}
 	padded := append(slices.Clip(head), make([]byte, 8)...)[:len(head)]
+	behind, err := s.separatorLine(head, at)
+	if err != nil {
+		return nil, 0, err
+	}
+	if s.skipLines == 0 { // else it is one of those
+		at = behind
+	}
 	for skipped := range s.skipLines {
 		lf := bytes.IndexByte(head[at:], '\n')
 		if lf < 0 {
@@ -109,6 +118,29 @@ func (s *syntax) Begin(head []byte, whole bool) (names []string, at int, err err
 	}
 	names, err = namesOf(values)
 	return names, end, err
+}
+
+// separatorLine says where the text begins behind a first line such as "sep=;", by which Excel
+// knows the delimiter of a file: it is this file's too, unless one is given.
+func (s *syntax) separatorLine(head []byte, at int) (behind int, err error) {
+	line, _, whole := bytes.Cut(head[at:], []byte{'\n'})
+	text := string(bytes.TrimSuffix(line, []byte{'\r'}))
+	if len(text) < len("sep=") || !strings.EqualFold(text[:len("sep=")], "sep=") || utf8.RuneCountInString(text[len("sep="):]) != 1 {
+		return at, nil
+	}
+	behind = at + len(line)
+	if whole {
+		behind++
+	}
+	if s.given {
+		return behind, nil
+	}
+	says := lines.Options{Delimiter: text[len("sep="):]}
+	s.delimiter, err = says.DelimiterOf("")
+	if err != nil || s.delimiter == s.quote || s.delimiter == s.comment {
+		return 0, fmt.Errorf("%w: its first line is %q, by which Excel knows what stands between fields; this cannot be one here: --delimiter says another", format.ErrUnsupported, text)
+	}
+	return behind, nil
 }
 
 // firstRecord is where the first line is, from an offset on, that is neither blank nor a

@@ -455,3 +455,26 @@ func TestPartsHoldEverySpanOnce(t *testing.T) {
 		}
 	})
 }
+
+// TestEqualSchemasAreKeptOnce: files share a schema from when they are looked at, but for the
+// first, whose metadata is the dataset's.
+func TestEqualSchemasAreKeptOnce(t *testing.T) {
+	f := newFakes(t)
+	opts := f.options()
+	opts.EnsureDefaults()
+	d := &Dataset{pool: newPool(opts)}
+	d.pool.lines = newLines(t.Context(), &opts)
+	for i := range 4 {
+		src := &source{path: f.add(t, fmt.Sprint(i, ".parquet"), fakeFile{fields: []arrow.Field{idField, nameField}, spans: []int64{1}}), first: i == 0}
+		d.unique = append(d.unique, src)
+		if err := d.pool.load(t.Context(), src); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if all := d.unique; all[0].shape == all[1].shape || all[1].shape != all[2].shape || all[2].shape != all[3].shape {
+		t.Error("the second to the fourth file do not share a schema, or the first has theirs")
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+}

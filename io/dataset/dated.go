@@ -16,19 +16,28 @@ import (
 // reading it: size, time of change and version.
 func Look(ctx context.Context, path string, stores map[string]Store) (FileInfo, error) {
 	if store := stores[Scheme(path)]; store != nil {
-		object, err := store.Open(ctx, path)
+		facts, err := lookUp(ctx, store, path)
 		if err != nil {
 			return FileInfo{}, asInput(err)
 		}
-		facts := object.Facts()
-		info := FileInfo{Path: path, Format: facts.Format, Size: facts.Size, ModTime: facts.ModTime, Version: facts.Version}
-		return info, asInput(object.Close())
+		return FileInfo{Path: path, Format: facts.Format, Size: facts.Size, ModTime: facts.ModTime, Version: facts.Version}, nil
 	}
 	stat, err := os.Stat(path)
 	if err != nil {
 		return FileInfo{}, statError(path, err)
 	}
 	return FileInfo{Path: path, Size: stat.Size(), ModTime: stat.ModTime()}, nil
+}
+
+func lookUp(ctx context.Context, store Store, uri string) (Facts, error) {
+	if looker, ok := store.(Looker); ok {
+		return looker.Look(ctx, uri)
+	}
+	object, err := store.Open(ctx, uri)
+	if err != nil {
+		return Facts{}, err
+	}
+	return object.Facts(), object.Close()
 }
 
 // Gone says that Look found nothing.

@@ -91,7 +91,7 @@ func (d *Dataset) settleLines(ctx context.Context) error {
 		if !src.lines {
 			continue
 		}
-		src.shape, schemas = intern(schemas, newShape(d.pool.lines.Schema(src.path)))
+		src.shape, schemas = intern(schemas, d.pool.lines.Schema(src.path))
 		src.nulls = slices.Repeat([]int64{-1}, src.shape.schema.NumFields())
 	}
 	return ctx.Err()

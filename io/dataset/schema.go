@@ -72,7 +72,9 @@ func (d *Dataset) reconcile(drift Drift) error {
 	same := map[*shape]bool{first.shape: true}
 	interned := []*shape{first.shape}
 	for _, src := range d.unique {
-		src.shape, interned = intern(interned, src.shape)
+		if src.shape != first.shape {
+			src.shape, interned = intern(interned, src.shape.schema)
+		}
 		if same[src.shape] {
 			continue
 		}
@@ -102,15 +104,16 @@ func (d *Dataset) reconcile(drift Drift) error {
 	return nil
 }
 
-// intern returns the member of known that equals s, or adds s. Only a few
+// intern returns the member of known that has an equal schema, or adds one. Only a few
 // distinct schemas are kept to compare with: past those, sharing is not worth
 // the comparisons.
-func intern(known []*shape, s *shape) (*shape, []*shape) {
+func intern(known []*shape, schema *arrow.Schema) (*shape, []*shape) {
 	for _, k := range known {
-		if k == s || k.schema.Equal(s.schema) {
+		if k.schema == schema || k.schema.Equal(schema) {
 			return k, known
 		}
 	}
+	s := newShape(schema)
 	if len(known) < 16 {
 		known = append(known, s)
 	}

@@ -119,6 +119,14 @@ type pool struct {
 
 		idle []*source // least recently used first
 	}
+
+	// shapes are some that files were found to have: of 100,000 files with a schema of
+	// their own each, schemas are most of what is kept.
+	shapes struct {
+		sync.Mutex
+
+		known []*shape
+	}
 }
 
 func newPool(opts Options) *pool { return &pool{opts: opts} }
@@ -133,10 +141,22 @@ func (p *pool) load(ctx context.Context, src *source) error {
 	if err != nil {
 		return err
 	}
-	if err = src.describe(reader); err == nil {
+	if err = src.describe(reader, p.shapeOf(src, reader.Schema())); err == nil {
 		src.keepStatistics(reader, p.opts.Statistics)
 	}
 	return errors.Join(err, p.release(src))
+}
+
+// shapeOf is a shape that other files have too, where one has an equal schema. The first file
+// keeps its own: the dataset has its metadata, which equal schemas may differ in.
+func (p *pool) shapeOf(src *source, schema *arrow.Schema) (s *shape) {
+	if src.first {
+		return newShape(schema)
+	}
+	p.shapes.Lock()
+	defer p.shapes.Unlock()
+	s, p.shapes.known = intern(p.shapes.known, schema)
+	return s
 }
 
 // look finds out what is at a source's path, without its metadata.
@@ -159,9 +179,9 @@ func (p *pool) look(ctx context.Context, src *source) error {
 }
 
 // describe copies the metadata out of a reader and checks its arithmetic.
-func (s *source) describe(reader format.Reader) error {
+func (s *source) describe(reader format.Reader, shape *shape) error {
 	s.info.Format = reader.Format()
-	s.shape = newShape(reader.Schema())
+	s.shape = shape
 	s.spans = slices.Clone(reader.Spans())
 	s.info.Spans = len(s.spans)
 	for i, span := range s.spans {

@@ -44,6 +44,12 @@ type Object interface {
 	Close() error
 }
 
+// Looker is a Store that says what it knows of an object without giving up what a listing said
+// of it, by which Open need not ask again.
+type Looker interface {
+	Look(ctx context.Context, uri string) (Facts, error)
+}
+
 // Rechecker is a Store that asks about many objects at once.
 type Rechecker interface {
 	// ChangedAll is what Changed of each object says.

@@ -62,7 +62,7 @@ func (s *Set) learn(ctx context.Context, text *textFile, syntax Syntax) (_ *tabl
 	if err := t.text.read(ctx, head, 0); err != nil {
 		return nil, err
 	}
-	if len(head) == 0 { // some writers leave such files where there are no rows
+	if mark, _ := SkipMark(head); mark == len(head) { // some writers leave such files where there are no rows; Begin says what is wrong with a mark
 		t.index = index{file: t.text, opts: &s.opts}
 		if t.own = syntax.Format() == format.JSONLines; t.own {
 			t.names, err = t.findNames(ctx)

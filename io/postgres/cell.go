@@ -81,6 +81,8 @@ func valueCell(a arrow.Array, to Type) (cell, error) {
 		return floatCell(a, to)
 	case pgtype.TextOID, pgtype.VarcharOID:
 		return textCell(a, to)
+	case pgtype.BPCharOID:
+		return paddedCell(a, to)
 	case pgtype.UUIDOID:
 		if texts, ok := a.(array.StringLike); ok {
 			return uuidCell(texts), nil
@@ -131,6 +133,9 @@ func integers(a arrow.Array) func(row int) int64 {
 }
 
 func numberCell(a arrow.Array, to Type) (cell, error) {
+	if text := shortestText(a); text != nil && to.OID == pgtype.NumericOID {
+		return numericFloatCell(text, to), nil
+	}
 	if from, err := TypeOf(a.DataType()); err == nil && to.checks(from) {
 		return checkedNumber(a, to)
 	}
@@ -168,7 +173,7 @@ func numberCell(a arrow.Array, to Type) (cell, error) {
 func scaledInt(dst []byte, v int64, scale int) []byte {
 	start := len(dst)
 	dst = appendNumericInt(dst, v)
-	binary.BigEndian.PutUint16(dst[start+10:], uint16(scale))
+	binary.BigEndian.PutUint16(dst[start+10:], uint16(max(scale, 0)))
 	return dst
 }
 
@@ -177,7 +182,7 @@ func scaledBig(dst []byte, v *big.Int, scale int, to Type) []byte {
 	start := len(dst)
 	dst = appendNumericBig(dst, v, scale)
 	if to.Precision > 0 {
-		binary.BigEndian.PutUint16(dst[start+10:], uint16(to.Scale))
+		binary.BigEndian.PutUint16(dst[start+10:], uint16(max(to.Scale, 0)))
 	}
 	return dst
 }
@@ -257,10 +262,45 @@ func textCell(a arrow.Array, to Type) (cell, error) {
 		case !utf8.Valid(dst[start+4:]):
 			return dst, errUTF8
 		case to.Length > 0 && len(text) > to.Length && utf8.RuneCount(dst[start+4:]) > to.Length:
-			return dst, fmt.Errorf("text has %d characters, which is too long for %s: ALTER the column's type", utf8.RuneCount(dst[start+4:]), to)
+			return dst, tooLong(utf8.RuneCount(dst[start+4:]), to)
 		}
 		return dst, nil
 	}, nil
+}
+
+// paddedCell is textCell for char(n), as the server reads it: with blanks up to n characters,
+// and without those behind them, which it takes for nothing.
+func paddedCell(a arrow.Array, to Type) (cell, error) {
+	ofAnyLength := to
+	ofAnyLength.Length = 0
+	text, err := textCell(a, ofAnyLength)
+	if err != nil || to.Length == 0 {
+		return text, err
+	}
+	return func(dst []byte, row int) ([]byte, error) {
+		start := len(dst)
+		dst, err := text(dst, row)
+		if err != nil || isNull(dst[start:]) {
+			return dst, err
+		}
+		extra := utf8.RuneCount(dst[start+4:]) - to.Length
+		if extra > 0 {
+			bare := bytes.TrimRight(dst[start+4:], " ")
+			if n := utf8.RuneCount(bare); n > to.Length {
+				return dst, tooLong(n, to)
+			}
+			dst = dst[:len(dst)-extra]
+		}
+		for range -extra {
+			dst = append(dst, ' ')
+		}
+		binary.BigEndian.PutUint32(dst[start:], uint32(len(dst)-start-4))
+		return dst, nil
+	}, nil
+}
+
+func tooLong(characters int, to Type) error {
+	return fmt.Errorf("text has %d characters, which is too long for %s: ALTER the column's type", characters, to)
 }
 
 func bytesCell(a arrow.Array) (cell, error) {

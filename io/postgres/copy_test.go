@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -244,6 +247,7 @@ func TestValuesRefused(t *testing.T) {
 		{"a NUL in a text", arrow.BinaryTypes.String, Type{}, `["a","b\u0000c"]`, `column "v": row 1, whose "v" is "b\x00c": value cannot be stored in PostgreSQL: text has a NUL character`},
 		{"a text that is too long", arrow.BinaryTypes.String, Type{OID: pgtype.VarcharOID, Length: 3}, `["äöü","four"]`, `column "v": row 1, whose "v" is "four": value cannot be stored in PostgreSQL: text has 4 characters, which is too long for character varying(3)`},
 		{"blanks that the server would cut off", arrow.BinaryTypes.String, Type{OID: pgtype.VarcharOID, Length: 3}, `["abc "]`, `text has 4 characters`},
+		{"an infinity where digits are counted", arrow.PrimitiveTypes.Float64, Type{OID: pgtype.NumericOID, Precision: 5}, `["-Inf"]`, "-Inf has no place in numeric(5,0)"},
 		{"nanoseconds", &arrow.TimestampType{Unit: arrow.Nanosecond}, Type{}, `["2026-11-28 03:00:00.000000001"]`, "finer than a microsecond"},
 		{"a time beyond the calendar", &arrow.TimestampType{Unit: arrow.Second}, Type{}, `[9223372036854775]`, "beyond PostgreSQL's calendar"},
 		{"a date beyond it", arrow.FixedWidthTypes.Date32, Type{}, `[-2147483648]`, "beyond PostgreSQL's calendar"},
@@ -291,6 +295,15 @@ func TestNarrowerColumns(t *testing.T) {
 		{arrow.PrimitiveTypes.Int64, "numeric(5,2)", `[-999,0]`, "-999.00\n0.00", `[1000]`, "1000 has no place in numeric(5,2)"},
 		{arrow.PrimitiveTypes.Float64, "real", `[0.5,-0.1999969482421875]`, "0.5\n-0.19999695", `[0.5,0.1]`, "0.1 would be rounded in real"},
 		{arrow.PrimitiveTypes.Float64, "real", `[3.4028234663852886e38]`, "3.4028235e+38", `[3.5e38]`, "would be rounded in real"},
+		{arrow.PrimitiveTypes.Float64, "numeric(10,6)", `[0.5,-1234.567891,0,9999.999999,1e-6]`, "0.500000\n-1234.567891\n0.000000\n9999.999999\n0.000001", `[0.1234567]`, "0.1234567 has no place in numeric(10,6) without being rounded: ALTER the column's type to numeric"},
+		{arrow.PrimitiveTypes.Float64, "numeric(10,6)", `[1]`, "1.000000", `[10000]`, "10000 has no place in numeric(10,6)"},
+		{arrow.PrimitiveTypes.Float32, "numeric(8,3)", `[0.1,-0.125,null]`, "0.100\n-0.125\n\\N", `[0.0001]`, "0.0001 has no place in numeric(8,3)"},
+		{arrow.FixedWidthTypes.Float16, "numeric(8,3)", `[0.5]`, "0.500", `[0.0625]`, "0.0625 has no place"},
+		{arrow.PrimitiveTypes.Float64, "numeric(3,-2)", `[12300,-100]`, "12300\n-100", `[12340]`, "12340 has no place in numeric(3,-2)"},
+		{arrow.PrimitiveTypes.Float64, "numeric(3,5)", `[0.00123]`, "0.00123", `[0.01]`, "0.01 has no place in numeric(3,5)"},
+		{arrow.PrimitiveTypes.Int64, "numeric(20,-2)", `[12300]`, "12300", `[123]`, "123 has no place in numeric(20,-2)"},
+		{arrow.BinaryTypes.String, "char(3)", `["äöü","a","","ab   ",null]`, "äöü\na  \n   \nab \n\\N", `["four"]`, "text has 4 characters, which is too long for character(3)"},
+		{arrow.BinaryTypes.String, "char", `["x"]`, "x", `["xy "]`, "text has 2 characters, which is too long for character(1)"},
 		{number, "numeric(6,1)", `["12345.500","-0.100"]`, "12345.5\n-0.1", `["0.125"]`, "0.125 has no place in numeric(6,1)"},
 		{number, "numeric(6,1)", `["0"]`, "0.0", `["100000.000"]`, "has no place in numeric(6,1)"},
 		{number, "integer", `["7.000",null]`, "7\n\\N", `["7.500"]`, "has no place in integer"},
@@ -328,6 +341,101 @@ func TestNarrowerColumns(t *testing.T) {
 			if err := (&Copy{types: types}).Write(bad); !errors.Is(err, ErrValue) || !strings.Contains(err.Error(), test.why) {
 				t.Errorf("Write = %v; want that %s", err, test.why)
 			}
+		})
+	}
+}
+
+// fill makes rows of a batch of one column in a table that is there.
+func fill(t *testing.T, target *Target, conn *pgx.Conn, batch arrow.RecordBatch) *Copy {
+	t.Helper()
+	found, err := target.Describe(t.Context(), conn, "public", target.Table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	types, err := target.Fit(found, batch.Schema())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := target.NewCopy(t.Context(), conn.PgConn(), "COPY "+pgx.Identifier{target.Table}.Sanitize()+" (v) FROM STDIN (FORMAT binary)", types)
+	if err := errors.Join(c.Write(batch), c.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// sentBack compares the digest of what was sent with that of what the server has.
+func sentBack(t *testing.T, target *Target, conn *pgx.Conn, sent *Copy) {
+	t.Helper()
+	back, err := target.ReadDigest(t.Context(), conn.PgConn(), "SELECT v FROM "+pgx.Identifier{target.Table}.Sanitize())
+	if err != nil || back.Digest != sent.Digest {
+		t.Errorf("the digest of what the server has is %s, %v; sent was %s", back.Digest, err, sent.Digest)
+	}
+}
+
+// TestFloatsIntoNumeric: a float is in numeric what the server's own COPY makes of its shortest
+// text, and reads back as the same float.
+func TestFloatsIntoNumeric(t *testing.T) {
+	s := pgtest.Start(t)
+	random := rand.New(rand.NewPCG(1, 2))
+	values := []float64{0, math.Copysign(0, -1), 1, 0.1, 0.5, 9999, 10000, 10001, 0.0001, 0.00012345, 123456.789, math.NaN(), math.Inf(1), math.Inf(-1), 5e-324, math.MaxFloat64, math.SmallestNonzeroFloat32, math.MaxFloat32}
+	for len(values) < 1500 {
+		values = append(values, math.Float64frombits(random.Uint64()), float64(math.Float32frombits(random.Uint32())), random.NormFloat64())
+	}
+	for _, test := range []struct {
+		from arrow.DataType
+		as   string
+		bits int
+	}{{arrow.PrimitiveTypes.Float64, "double precision", 64}, {arrow.PrimitiveTypes.Float32, "real", 32}} {
+		t.Run(test.from.String(), func(t *testing.T) {
+			target, conn := connect(t, s, test.from.String())
+			b := array.NewBuilder(memory.DefaultAllocator, test.from)
+			defer b.Release()
+			var lines strings.Builder
+			for _, v := range values {
+				if test.bits == 32 {
+					v = float64(float32(v))
+				}
+				text := strconv.FormatFloat(v, 'g', -1, test.bits)
+				if err := b.AppendValueFromString(text); err != nil {
+					t.Fatal(err)
+				}
+				lines.WriteString(text + "\t" + text + "\n")
+			}
+			s.Must(t, "DROP TABLE IF EXISTS copied; CREATE TABLE copied (n serial, v numeric, f "+test.as+"); CREATE TABLE "+target.Table+" (n serial, v numeric, millrace_run text);\nCOPY copied (v, f) FROM STDIN;\n"+lines.String()+"\\.\n")
+			a := b.NewArray()
+			defer a.Release()
+			batch := array.NewRecordBatch(arrow.NewSchema([]arrow.Field{{Name: "v", Type: test.from}}, nil), []arrow.Array{a}, int64(a.Len()))
+			defer batch.Release()
+			c := fill(t, target, conn, batch)
+			differs := "(c.v::text <> o.v::text OR o.v::" + test.as + " <> c.f)"
+			if got := s.Must(t, "SELECT count(*), count(*) FILTER (WHERE "+differs+"), min(c.f::text || ' is ' || o.v::text) FILTER (WHERE "+differs+") FROM copied c JOIN "+target.Table+" o USING (n)"); got != fmt.Sprintf("%d|0|\\N", len(values)) {
+				t.Errorf("rows, those that are not what COPY made, and one: %s", got)
+			}
+			sentBack(t, target, conn, c)
+		})
+	}
+}
+
+// TestTextsIntoChar: a text is in char(n) what the server's own COPY makes of it.
+func TestTextsIntoChar(t *testing.T) {
+	s := pgtest.Start(t)
+	for i, column := range []string{"char(3)", "bpchar", "char(3)[]"} {
+		from := arrow.DataType(arrow.BinaryTypes.String)
+		values, lines := `["", " ", "a", "ä  ", "abc", "abc    "]`, "\n \na\nä  \nabc\nabc    \n"
+		if column == "char(3)[]" {
+			from, values, lines = arrow.ListOf(from), `[["", "a"], ["abc   ", null]]`, "{\"\",a}\n{\"abc   \",NULL}\n"
+		}
+		t.Run(column, func(t *testing.T) {
+			target, conn := connect(t, s, fmt.Sprintf("c%d", i))
+			s.Must(t, fmt.Sprintf("CREATE TABLE %s (v %s, millrace_run text); CREATE TABLE copied%[1]s (v %[2]s);\nCOPY copied%[1]s FROM STDIN;\n%[3]s\\.\n", target.Table, column, lines))
+			batch := batchOf(t, from, values)
+			defer batch.Release()
+			c := fill(t, target, conn, batch)
+			const shown = "SELECT v, length(textsend(format('%%s', v))) FROM "
+			if mine, want := s.Must(t, shown+target.Table), s.Must(t, shown+"copied"+target.Table); mine != want {
+				t.Errorf("the table has %q; the server's COPY makes %q", mine, want)
+			}
+			sentBack(t, target, conn, c)
 		})
 	}
 }

@@ -157,7 +157,7 @@ func typeFrom(oid uint32, mod int) Type {
 			mod -= headerBytes
 			t.Precision, t.Scale = mod>>16&0xffff, (mod&0x7ff^0x400)-0x400
 		}
-	case pgtype.VarcharOID:
+	case pgtype.VarcharOID, pgtype.BPCharOID:
 		t.Length = max(mod-headerBytes, 0)
 	case pgtype.TimestampOID, pgtype.TimestamptzOID, pgtype.TimeOID, pgtype.IntervalOID:
 		t.Rounds = mod >= 0

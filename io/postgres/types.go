@@ -15,7 +15,7 @@ type Type struct {
 	OID uint32 // of the type itself, or of an array's elements
 	// Precision and Scale are a numeric's; 0 where it takes any number.
 	Precision, Scale int
-	Length           int // of varchar, in characters; 0: any
+	Length           int // of varchar and char, in characters; 0: any
 	Array            bool
 	Rounds           bool // to less than microseconds
 	NotNull          bool // of a column that Fit found so: Copy writes no null to it
@@ -38,7 +38,7 @@ func (t Type) Bare() Type {
 var names = map[uint32]string{
 	pgtype.BoolOID: "boolean", pgtype.Int2OID: "smallint", pgtype.Int4OID: "integer", pgtype.Int8OID: "bigint",
 	pgtype.Float4OID: "real", pgtype.Float8OID: "double precision", pgtype.NumericOID: "numeric",
-	pgtype.TextOID: "text", pgtype.VarcharOID: "character varying", pgtype.ByteaOID: "bytea", pgtype.UUIDOID: "uuid",
+	pgtype.TextOID: "text", pgtype.VarcharOID: "character varying", pgtype.BPCharOID: "character", pgtype.ByteaOID: "bytea", pgtype.UUIDOID: "uuid",
 	pgtype.DateOID: "date", pgtype.TimeOID: "time without time zone",
 	pgtype.TimestampOID: "timestamp without time zone", pgtype.TimestamptzOID: "timestamp with time zone", pgtype.IntervalOID: "interval",
 }
@@ -47,7 +47,7 @@ var names = map[uint32]string{
 var arrays = map[uint32]uint32{
 	pgtype.BoolArrayOID: pgtype.BoolOID, pgtype.Int2ArrayOID: pgtype.Int2OID, pgtype.Int4ArrayOID: pgtype.Int4OID, pgtype.Int8ArrayOID: pgtype.Int8OID,
 	pgtype.Float4ArrayOID: pgtype.Float4OID, pgtype.Float8ArrayOID: pgtype.Float8OID, pgtype.NumericArrayOID: pgtype.NumericOID,
-	pgtype.TextArrayOID: pgtype.TextOID, pgtype.VarcharArrayOID: pgtype.VarcharOID, pgtype.ByteaArrayOID: pgtype.ByteaOID, pgtype.UUIDArrayOID: pgtype.UUIDOID,
+	pgtype.TextArrayOID: pgtype.TextOID, pgtype.VarcharArrayOID: pgtype.VarcharOID, pgtype.BPCharArrayOID: pgtype.BPCharOID, pgtype.ByteaArrayOID: pgtype.ByteaOID, pgtype.UUIDArrayOID: pgtype.UUIDOID,
 	pgtype.DateArrayOID: pgtype.DateOID, pgtype.TimeArrayOID: pgtype.TimeOID,
 	pgtype.TimestampArrayOID: pgtype.TimestampOID, pgtype.TimestamptzArrayOID: pgtype.TimestamptzOID, pgtype.IntervalArrayOID: pgtype.IntervalOID,
 }
@@ -60,8 +60,10 @@ func (t Type) String() string {
 		name = t.Enum
 	case t.OID == pgtype.NumericOID && t.Precision > 0:
 		name = fmt.Sprintf("numeric(%d,%d)", t.Precision, t.Scale)
-	case t.OID == pgtype.VarcharOID && t.Length > 0:
-		name = fmt.Sprintf("character varying(%d)", t.Length)
+	case t.OID == pgtype.BPCharOID && t.Length == 0: // which "character" alone is not, but of one character
+		name = "bpchar"
+	case t.Length > 0:
+		name = fmt.Sprintf("%s(%d)", name, t.Length)
 	}
 	if t.Array {
 		name += "[]"
@@ -153,9 +155,9 @@ var takers = map[uint32][]uint32{
 	pgtype.Int4OID:    {pgtype.Int2OID, pgtype.Int8OID, pgtype.NumericOID, pgtype.Float4OID, pgtype.Float8OID},
 	pgtype.Int8OID:    {pgtype.Int2OID, pgtype.Int4OID, pgtype.NumericOID, pgtype.Float8OID},
 	pgtype.NumericOID: {pgtype.Int2OID, pgtype.Int4OID, pgtype.Int8OID},
-	pgtype.Float4OID:  {pgtype.Float8OID},
-	pgtype.Float8OID:  {pgtype.Float4OID},
-	pgtype.TextOID:    {pgtype.VarcharOID, pgtype.UUIDOID},
+	pgtype.Float4OID:  {pgtype.Float8OID, pgtype.NumericOID},
+	pgtype.Float8OID:  {pgtype.Float4OID, pgtype.NumericOID},
+	pgtype.TextOID:    {pgtype.VarcharOID, pgtype.BPCharOID, pgtype.UUIDOID},
 }
 
 // digits are the most decimal digits of integers.
@@ -186,8 +188,8 @@ func (t Type) checks(from Type) bool {
 		return t.OID == pgtype.Int2OID || t.OID == pgtype.Float4OID || t.checksNumeric(from)
 	case pgtype.Int8OID:
 		return t.OID != pgtype.Int8OID && t.OID != pgtype.NumericOID || t.checksNumeric(from)
-	case pgtype.Float8OID:
-		return t.OID == pgtype.Float4OID
+	case pgtype.Float4OID, pgtype.Float8OID:
+		return t.OID == pgtype.Float4OID && from.OID == pgtype.Float8OID || t.OID == pgtype.NumericOID && t.Precision > 0
 	case pgtype.NumericOID:
 		return t.OID != pgtype.NumericOID || t.checksNumeric(from)
 	}
@@ -202,5 +204,5 @@ func (t Type) checksNumeric(from Type) bool {
 	case from.OID == pgtype.NumericOID:
 		return from.Precision == 0 || t.Scale < from.Scale || t.Precision-t.Scale < from.Precision-from.Scale
 	}
-	return t.Precision-t.Scale < digits[from.OID]
+	return t.Scale < 0 || t.Precision-t.Scale < digits[from.OID]
 }

@@ -54,9 +54,10 @@ func (Dialect) Own(prefix, name string) embedded.Ref {
 	return embedded.Ref{Schema: prefix, Table: name}
 }
 
-// MakeRoom implements embedded.Dialect.
-func (Dialect) MakeRoom(prefix string) string {
-	return "CREATE SCHEMA IF NOT EXISTS " + query.QuoteName(prefix)
+// HasRoom implements embedded.Dialect.
+func (Dialect) HasRoom(ctx context.Context, s embedded.Session, prefix string) (bool, error) {
+	found, err := s.Query(ctx, "SELECT 1 FROM duckdb_schemas() WHERE database_name = current_database() AND lower(schema_name) = lower(?)", prefix)
+	return len(found) > 0, err
 }
 
 // Begin implements embedded.Dialect.

@@ -30,7 +30,10 @@ type database struct {
 	session Session       // used in turn
 	turn    chan struct{} // holds a token while nobody has a transaction
 	epoch   int64         // of holder, once it is ours
-	fresh   bool          // the file was not there before
+	found   os.FileInfo   // of the file before this run; nil where there was none
+	absent  bool          // the run's own tables are not there yet
+	made    bool          // and this run has made them
+	room    bool          // and the schema for them
 	reading bool          // and nothing else
 
 	mu      sync.Mutex
@@ -184,8 +187,8 @@ func asText(v any) string {
 	return ""
 }
 
-// Hold implements table.Database: it locks the file, opens it, and makes the run's own
-// tables, unless they are there.
+// Hold implements table.Database: it locks the file, opens it, and looks for the run's own
+// tables. What is refused from here on leaves a file that was there as it was, to the byte.
 func (db *database) Hold(ctx context.Context, holder ledger.Holder) (err error) {
 	if err := os.MkdirAll(filepath.Dir(db.target.path), 0o777); err != nil {
 		return db.failed(ctx, err)
@@ -196,21 +199,38 @@ func (db *database) Hold(ctx context.Context, holder ledger.Holder) (err error) 
 		}
 		return err
 	}
-	if info, err := os.Stat(db.target.path); errors.Is(err, os.ErrNotExist) {
-		db.fresh = true
-	} else if err == nil {
-		db.fresh = info.Size() == 0
+	if db.found, err = os.Stat(db.target.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return db.failed(ctx, err)
 	}
 	if db.session, err = db.dialect.Open(ctx, db.target.path); err != nil {
 		return db.failed(ctx, err)
 	}
+	return db.inTx(ctx, func() error {
+		found, err := db.session.Describe(ctx, db.dialect.Own(db.target.ledger, "holder"))
+		if err != nil {
+			return err
+		}
+		if db.absent = !found.There; db.absent {
+			return nil
+		}
+		return db.checkOwn(ctx)
+	})
+}
+
+// fresh says that the file was not there before, or had nothing in it.
+func (db *database) fresh() bool { return db.found == nil || db.found.Size() == 0 }
+
+// Claim implements table.Database.
+func (db *database) Claim(ctx context.Context, holder ledger.Holder) error {
 	note, err := json.Marshal(holder)
 	if err != nil {
 		return err
 	}
 	err = db.inTx(ctx, func() error {
-		if err := db.migrate(ctx); err != nil {
-			return err
+		if db.absent {
+			if err := db.makeOwn(ctx); err != nil {
+				return err
+			}
 		}
 		if _, err := db.session.Exec(ctx, "UPDATE "+db.own("holder")+" SET epoch = epoch + 1, holder = ?", string(note)); err != nil {
 			return err
@@ -218,10 +238,14 @@ func (db *database) Hold(ctx context.Context, holder ledger.Holder) (err error) 
 		db.epoch, err = db.number(ctx, "SELECT epoch FROM "+db.own("holder"))
 		return err
 	})
-	if err == nil && db.fresh {
-		err = db.failed(ctx, syncDir(filepath.Dir(db.target.path)))
+	if err != nil {
+		return err
 	}
-	return err
+	db.made, db.absent = db.absent, false
+	if db.fresh() {
+		return db.failed(ctx, syncDir(filepath.Dir(db.target.path)))
+	}
+	return nil
 }
 
 // syncDir makes a new file's name durable.
@@ -236,32 +260,46 @@ func syncDir(dir string) error {
 // version is that of the run's own tables.
 const version = 1
 
-// migrate makes the run's own tables, unless they are there.
-func (db *database) migrate(ctx context.Context) error {
-	if sql := db.dialect.MakeRoom(db.target.ledger); sql != "" {
-		if err := db.exec(ctx, sql); err != nil {
-			return err
-		}
-	}
-	err := db.exec(ctx,
-		"CREATE TABLE IF NOT EXISTS "+db.own("holder")+" (version BIGINT NOT NULL, of_table TEXT NOT NULL, epoch BIGINT NOT NULL, holder TEXT)",
-		"CREATE TABLE IF NOT EXISTS "+db.own("run")+` (run TEXT NOT NULL, state TEXT NOT NULL, live BIGINT NOT NULL, job TEXT NOT NULL, begun TIMESTAMP NOT NULL,
-			parent TEXT, mode TEXT, started TIMESTAMP, finished TIMESTAMP, published TIMESTAMP, model TEXT, model_sha256 TEXT,
-			rows_read BIGINT, rows_scored BIGINT, rows_rejected BIGINT, rows_filtered BIGINT, rows_written BIGINT, manifest TEXT, manifest_sha256 TEXT)`,
-		"CREATE TABLE IF NOT EXISTS "+db.own("journal")+` (run TEXT NOT NULL, line BIGINT NOT NULL, part BIGINT, "text" TEXT NOT NULL)`,
-		"CREATE TABLE IF NOT EXISTS "+db.own("rejects")+" (run TEXT NOT NULL, part BIGINT NOT NULL, piece BIGINT NOT NULL, bytes BLOB NOT NULL)",
-		"CREATE TABLE IF NOT EXISTS "+db.own("reject")+` (run TEXT NOT NULL, file TEXT, "row" BIGINT, "column" TEXT, stage TEXT, reason TEXT, "values" TEXT)`,
-	)
+// ownTables are the run's own tables: their names, and their columns.
+var ownTables = []struct{ name, columns string }{
+	{"holder", "(version BIGINT NOT NULL, of_table TEXT NOT NULL, epoch BIGINT NOT NULL, holder TEXT)"},
+	{"run", `(run TEXT NOT NULL, state TEXT NOT NULL, live BIGINT NOT NULL, job TEXT NOT NULL, begun TIMESTAMP NOT NULL,
+		parent TEXT, mode TEXT, started TIMESTAMP, finished TIMESTAMP, published TIMESTAMP, model TEXT, model_sha256 TEXT,
+		rows_read BIGINT, rows_scored BIGINT, rows_rejected BIGINT, rows_filtered BIGINT, rows_written BIGINT, manifest TEXT, manifest_sha256 TEXT)`},
+	{"journal", `(run TEXT NOT NULL, line BIGINT NOT NULL, part BIGINT, "text" TEXT NOT NULL)`},
+	{"rejects", "(run TEXT NOT NULL, part BIGINT NOT NULL, piece BIGINT NOT NULL, bytes BLOB NOT NULL)"},
+	{"reject", `(run TEXT NOT NULL, file TEXT, "row" BIGINT, "column" TEXT, stage TEXT, reason TEXT, "values" TEXT)`},
+}
+
+// makeOwn makes the run's own tables.
+func (db *database) makeOwn(ctx context.Context) error {
+	there, err := db.dialect.HasRoom(ctx, db.session, db.target.ledger)
 	if err != nil {
+		return err
+	}
+	var statements []string
+	if db.room = !there; db.room {
+		statements = append(statements, "CREATE SCHEMA "+query.QuoteName(db.target.ledger))
+	}
+	for _, t := range ownTables {
+		statements = append(statements, "CREATE TABLE "+db.own(t.name)+" "+t.columns)
+	}
+	if err := db.exec(ctx, statements...); err != nil {
 		return fmt.Errorf("make the run's own tables, of names that begin with %s (ledger= in --output names another): %w", db.target.ledger, err)
 	}
+	_, err = db.session.Exec(ctx, "INSERT INTO "+db.own("holder")+" VALUES (?, ?, 0, NULL)", int64(version), db.target.table)
+	return err
+}
+
+// checkOwn refuses tables of the run's own names that are not those of this table's runs.
+func (db *database) checkOwn(ctx context.Context) error {
 	row, err := db.one(ctx, "SELECT version, of_table FROM "+db.own("holder"))
+	if err == nil && row == nil {
+		err = errors.New("it has no row")
+	}
 	switch {
 	case err != nil:
 		return fmt.Errorf("%s is there and is not millrace's; name another by ledger= in --output: %w", db.own("holder"), err)
-	case row == nil:
-		_, err := db.session.Exec(ctx, "INSERT INTO "+db.own("holder")+" VALUES (?, ?, 0, NULL)", int64(version), db.target.table)
-		return err
 	case asInt(row[0]) != version:
 		return fmt.Errorf("%s is of version %d, and this millrace has version %d; use the millrace that made it, or name another by ledger= in --output", db.own("holder"), asInt(row[0]), version)
 	case asText(row[1]) != db.target.table:
@@ -301,16 +339,16 @@ func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 func (db *database) Close() error {
 	var errs []error
 	if db.session != nil {
-		empty := db.fresh && db.nothing()
+		unused := (db.made || db.fresh()) && db.unused()
+		goes := unused && db.fresh() && !db.hasTable()
+		if unused && db.made && !goes {
+			errs = append(errs, db.dropOwn(context.Background()))
+		}
 		<-db.turn // for good
 		errs = append(errs, db.session.Close())
 		db.session = nil
-		if empty {
-			for _, more := range []string{"", "-wal", "-shm", ".wal"} {
-				if err := os.Remove(db.target.path + more); err != nil && !errors.Is(err, os.ErrNotExist) {
-					errs = append(errs, err)
-				}
-			}
+		if goes {
+			errs = append(errs, db.restoreFile())
 		}
 		db.turn <- struct{}{}
 	}
@@ -321,17 +359,56 @@ func (db *database) Close() error {
 	return db.failed(context.Background(), errors.Join(errs...))
 }
 
-// nothing says whether the file has no run and no table but millrace's own.
-func (db *database) nothing() bool {
-	ctx := context.Background()
-	var runs int64
-	var found *Table
-	err := db.inTx(ctx, func() (err error) {
-		if runs, err = db.number(ctx, "SELECT count(*) FROM "+db.own("run")); err != nil {
+// restoreFile removes a file that this run made; one that was there, empty, is so again.
+func (db *database) restoreFile() error {
+	errs := make([]error, 0, 4)
+	for _, more := range []string{"", "-wal", "-shm", ".wal"} {
+		var err error
+		if more == "" && db.found != nil {
+			err = os.WriteFile(db.target.path, nil, db.found.Mode().Perm())
+		} else if err = os.Remove(db.target.path + more); errors.Is(err, os.ErrNotExist) {
+			err = nil
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// dropOwn drops the run's own tables, which no run is in, unless another has taken them over.
+func (db *database) dropOwn(ctx context.Context) error {
+	err := db.inTx(ctx, func() error {
+		if err := db.fence(ctx); err != nil {
 			return err
 		}
-		found, err = db.session.Describe(ctx, db.tableRef())
+		var statements []string
+		for _, t := range ownTables {
+			statements = append(statements, "DROP TABLE "+db.own(t.name))
+		}
+		if db.room {
+			statements = append(statements, "DROP SCHEMA "+query.QuoteName(db.target.ledger))
+		}
+		db.epoch = 0 // there is no holder any more that commit could ask
+		return db.exec(ctx, statements...)
+	})
+	if errors.Is(err, ledger.ErrHeld) {
+		return nil
+	}
+	return err
+}
+
+// unused says that no run is kept.
+func (db *database) unused() bool {
+	runs, err := db.Runs(context.Background())
+	return err == nil && len(runs) == 0
+}
+
+// hasTable says that the output's table is there, or cannot be looked for.
+func (db *database) hasTable() bool {
+	ctx, there := context.Background(), false
+	err := db.inTx(ctx, func() error {
+		found, err := db.session.Describe(ctx, db.tableRef())
+		there = err == nil && found.There
 		return err
 	})
-	return err == nil && runs == 0 && !found.There
+	return there || err != nil
 }

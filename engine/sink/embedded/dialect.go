@@ -21,10 +21,10 @@ type Dialect interface {
 	// OpenToRead opens a file that is there and changes nothing of it.
 	OpenToRead(ctx context.Context, path string) (Session, error)
 
-	// Own is where one of the run's own tables or views stands, below a prefix, and MakeRoom
-	// what makes a place for them; empty where nothing is needed.
+	// Own is where one of the run's own tables or views stands, below a prefix. HasRoom says
+	// that they can be made there; otherwise a schema of that name has to be made first.
 	Own(prefix, name string) Ref
-	MakeRoom(prefix string) string
+	HasRoom(ctx context.Context, s Session, prefix string) (bool, error)
 	// Begin begins a transaction that will write.
 	Begin() string
 

@@ -1,6 +1,7 @@
 package embedded_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -238,6 +239,88 @@ func TestNothingIsLeftWhereNothingBegan(t *testing.T) {
 		}
 		if left, err := os.ReadDir(filepath.Dir(j.path)); err != nil || len(left) > 0 {
 			t.Errorf("the folder has %v, %v", left, err)
+		}
+	})
+}
+
+// TestRefusedLeavesTheFile: a run that is refused before its first row leaves a file that was
+// there as it was, to the byte.
+func TestRefusedLeavesTheFile(t *testing.T) {
+	const fits = "CREATE TABLE scores (id BIGINT, score DOUBLE, millrace_run TEXT)"
+	for _, c := range []struct {
+		says   string
+		before func(t *testing.T, j job)
+		err    error
+	}{
+		{"a table that does not fit", func(t *testing.T, j job) {
+			t.Helper()
+			j.do(t, "CREATE TABLE scores (other BIGINT)")
+		}, embedded.ErrTable},
+		{"a table with rows", func(t *testing.T, j job) {
+			t.Helper()
+			j.do(t, fits, "INSERT INTO scores VALUES (1, 2, 'x')")
+		}, ledger.ErrExists},
+		{"a view", func(t *testing.T, j job) {
+			t.Helper()
+			j.do(t, "CREATE VIEW scores AS SELECT 1 AS id")
+		}, ledger.ErrExists},
+		{"another job has published", func(t *testing.T, j job) {
+			t.Helper()
+			j.name = "other"
+			if _, err := j.run(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}, ledger.ErrExists},
+		{"an equal job has published", func(t *testing.T, j job) {
+			t.Helper()
+			if _, err := j.run(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}, errAlready},
+		{"an empty file, and columns that no table has", func(t *testing.T, j job) {
+			t.Helper()
+			if err := os.WriteFile(j.path, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, embedded.ErrTable},
+	} {
+		each(t, func(t *testing.T, j job) {
+			t.Helper()
+			c.before(t, j)
+			before, err := os.ReadFile(j.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(before) == 0 {
+				j.schema = arrow.NewSchema([]arrow.Field{{Name: "millrace_run", Type: arrow.PrimitiveTypes.Int64}}, nil)
+			}
+			if _, err := j.run(context.Background()); !errors.Is(err, c.err) {
+				t.Errorf("%s: %v; want %v", c.says, err, c.err)
+			}
+			after, err := os.ReadFile(j.path)
+			if err != nil || !bytes.Equal(before, after) {
+				t.Errorf("%s: the file had %d bytes and has %d, others, %v; its tables are %s", c.says, len(before), len(after), err, j.tables(t))
+			}
+			if left, err := os.ReadDir(filepath.Dir(j.path)); err != nil || len(left) != 1 {
+				t.Errorf("%s: the folder has %v, %v; want the file alone", c.says, left, err)
+			}
+		})
+	}
+}
+
+// TestRefusedLaterLeavesNoTables: where the first part shows what does not fit, the run's own
+// tables go again.
+func TestRefusedLaterLeavesNoTables(t *testing.T) {
+	each(t, func(t *testing.T, j job) {
+		t.Helper()
+		j.do(t, "CREATE TABLE scores (id BIGINT, millrace_run TEXT)", "CREATE TABLE other (id BIGINT)")
+		j.late = true
+		before := j.tables(t)
+		if _, err := j.run(context.Background()); !errors.Is(err, embedded.ErrTable) {
+			t.Errorf("run = %v; want ErrTable", err)
+		}
+		if got := j.tables(t); got != before {
+			t.Errorf("the tables are %s; want %s", got, before)
 		}
 	})
 }

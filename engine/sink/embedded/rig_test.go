@@ -48,7 +48,8 @@ type job struct {
 	from     int // the first id
 	schema   *arrow.Schema
 	before   func(stage string)
-	null     int // the row of each part that has no score; 0: none
+	null     int  // the row of each part that has no score; 0: none
+	late     bool // which columns there are beside the ids is known with the first part
 }
 
 const (
@@ -91,12 +92,16 @@ func (j job) options() sink.Options {
 	if schema == nil {
 		schema = scoreSchema
 	}
+	fields := schema.Fields()
+	if j.late {
+		fields = fields[:1]
+	}
 	return sink.Options{
 		StageOptions: ledger.StageOptions{
 			Output: j.output, IfExists: mode, RunID: ledger.NewRunID(time.Now()), Restart: j.restart,
 			Job: &ledger.Job{Facts: []ledger.Fact{{Name: "job", Value: j.name}}},
 		},
-		Parts: testParts, IDs: []string{"id"}, Fields: schema.Fields(), AllFields: true,
+		Parts: testParts, IDs: []string{"id"}, Fields: fields, AllFields: !j.late,
 	}
 }
 
@@ -227,4 +232,13 @@ func (j job) stagedTables(t *testing.T) string {
 		return j.ask(t, "SELECT count(*) FROM sqlite_schema WHERE name LIKE 'scores_millrace_rows%'")
 	}
 	return j.ask(t, "SELECT count(*) FROM duckdb_tables() WHERE table_name LIKE 'rows_%'")
+}
+
+// tables names all tables and schemas.
+func (j job) tables(t *testing.T) string {
+	t.Helper()
+	if j.dialect.Scheme() == "sqlite" {
+		return j.ask(t, "SELECT name FROM sqlite_schema ORDER BY name")
+	}
+	return j.ask(t, "SELECT schema_name, table_name FROM duckdb_schemas() s LEFT JOIN duckdb_tables() USING (database_name, schema_name) WHERE database_name = current_database() AND NOT s.internal ORDER BY ALL")
 }

@@ -17,12 +17,14 @@ func (d Destination) RowsOf(output string, q sink.RowQuery) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	shelf := table.Shelf{Table: Ref{Table: t.table}.String(), RunColumn: query.QuoteName(t.runColumn)}
+	shelf := table.Shelf{Table: Ref{Table: t.table}.String(), RunColumn: query.QuoteName(t.runColumn), Expression: asItIs}
 	if d.Dialect.Scheme() == query.SchemeSQLite {
 		shelf.Expression = timesAsText
 	}
 	return d.inputOf(t, table.RowsStatement(shelf, q)), nil
 }
+
+func asItIs(c ledger.Column) string { return query.QuoteName(c.Name) }
 
 // timesAsText has times come as the text that they are in a database that has no type for them:
 // they would be read as times of microseconds.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,6 +23,9 @@ type database struct {
 	ifExists ledger.IfExists
 	ids      []string
 	epoch    int64 // of holder, once it is ours
+	absent   bool  // the run's own tables are not there yet
+	made     bool  // and this run has made them
+	room     bool  // and the schema for them
 
 	mu      sync.Mutex
 	control *pgx.Conn // has the advisory lock; nil before and after
@@ -77,12 +81,27 @@ func (db *database) Hold(ctx context.Context, holder ledger.Holder) error {
 			return db.heldError(ctx)
 		}
 	}
-	if err := db.migrate(ctx); err != nil {
+	if err := db.checkOwn(ctx); err != nil || db.absent {
 		return err
+	}
+	// At once: what a run that had the table before still does could keep this one waiting.
+	return db.Claim(ctx, holder)
+}
+
+// Claim implements table.Database. Where the run's own tables are there Hold has done it.
+func (db *database) Claim(ctx context.Context, holder ledger.Holder) error {
+	if db.epoch != 0 {
+		return nil
 	}
 	note, err := json.Marshal(holder)
 	if err != nil {
 		return err
+	}
+	if db.absent {
+		if err := db.failed(onConn(ctx, db.control, func(tx pgx.Tx) error { return db.makeOwn(ctx, tx) })); err != nil {
+			return err
+		}
+		db.absent, db.made = false, true
 	}
 	db.endOthers(ctx)
 	// Waits for transactions of a run that had the table before, see lock_timeout.
@@ -112,18 +131,18 @@ func (db *database) heldError(ctx context.Context) error {
 // version is that of the run's own tables.
 const version = 1
 
-// migrate makes the run's own tables, unless they are there.
-func (db *database) migrate(ctx context.Context) error {
+// checkOwn looks for the run's own tables, and refuses those of another table.
+func (db *database) checkOwn(ctx context.Context) error {
 	return db.failed(onConn(ctx, db.control, func(tx pgx.Tx) error {
 		var there bool
 		err := tx.QueryRow(ctx, "SELECT pg_catalog.to_regclass($1) IS NOT NULL", db.own("holder")).Scan(&there)
 		if err != nil {
 			return err
 		}
-		name := db.target.Schema + "." + db.target.Table
-		if !there {
-			return db.create(ctx, tx, name)
+		if db.absent = !there; db.absent {
+			return nil
 		}
+		name := db.ofTable()
 		var found int
 		var of string
 		err = tx.QueryRow(ctx, "SELECT version, of_table FROM "+db.own("holder")).Scan(&found, &of)
@@ -139,7 +158,11 @@ func (db *database) migrate(ctx context.Context) error {
 	}))
 }
 
-func (db *database) create(ctx context.Context, tx pgx.Tx, name string) error {
+// ofTable is whose tables the run's own are.
+func (db *database) ofTable() string { return db.target.Schema + "." + db.target.Table }
+
+// makeOwn makes the run's own tables.
+func (db *database) makeOwn(ctx context.Context, tx pgx.Tx) error {
 	var schema, target bool
 	err := tx.QueryRow(ctx, "SELECT pg_catalog.to_regnamespace($1) IS NOT NULL, pg_catalog.to_regnamespace($2) IS NOT NULL",
 		pgx.Identifier{db.target.Ledger}.Sanitize(), pgx.Identifier{db.target.Schema}.Sanitize()).Scan(&schema, &target)
@@ -160,7 +183,7 @@ func (db *database) create(ctx context.Context, tx pgx.Tx, name string) error {
 		"CREATE TABLE " + db.own("reject") + ` (run text NOT NULL REFERENCES ` + db.own("run") + ` ON DELETE CASCADE, file text, "row" bigint, "column" text, stage text, reason text, "values" json)`,
 		"CREATE INDEX ON " + db.own("reject") + " (run)",
 	}
-	if !schema {
+	if db.room = !schema; db.room {
 		statements = append([]string{"CREATE SCHEMA " + pgx.Identifier{db.target.Ledger}.Sanitize()}, statements...)
 	}
 	for _, sql := range statements {
@@ -168,8 +191,28 @@ func (db *database) create(ctx context.Context, tx pgx.Tx, name string) error {
 			return fmt.Errorf("make the run's own tables in schema %q (the user needs CREATE on the database, or a schema of that name which it may create in; ledger= names another): %w", db.target.Ledger, err)
 		}
 	}
-	_, err = tx.Exec(ctx, "INSERT INTO "+db.own("holder")+" VALUES ($1, $2, 0, NULL)", version, name)
+	_, err = tx.Exec(ctx, "INSERT INTO "+db.own("holder")+" VALUES ($1, $2, 0, NULL)", version, db.ofTable())
 	return err
+}
+
+// dropOwn drops the run's own tables, unless a run is kept in them or another has taken them over.
+func (db *database) dropOwn(ctx context.Context) error {
+	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), closing)
+	defer done()
+	return onConn(ctx, db.control, func(tx pgx.Tx) error {
+		if err := db.fence(ctx, tx, alone); err != nil {
+			return err
+		}
+		var used bool
+		if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM "+db.own("run")+")").Scan(&used); err != nil || used {
+			return err
+		}
+		statements := []string{"DROP TABLE " + strings.Join([]string{db.own("reject"), db.own("rejects"), db.own("journal"), db.own("run"), db.own("holder")}, ", ")}
+		if db.room {
+			statements = append(statements, "DROP SCHEMA "+pgx.Identifier{db.target.Ledger}.Sanitize())
+		}
+		return run(ctx, tx, statements...)
+	})
 }
 
 // fence is an error unless the table is still this run's, and keeps it so until the
@@ -214,6 +257,9 @@ func (db *database) fenced(ctx context.Context, do func(tx pgx.Tx) error) error 
 
 // Runs implements table.Database.
 func (db *database) Runs(ctx context.Context) (runs []table.Run, err error) {
+	if db.absent {
+		return nil, nil
+	}
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, "SELECT run, state, live, job, coalesce(rows_written, 0), coalesce(manifest_sha256, '') FROM "+db.own("run")+" ORDER BY published NULLS LAST, begun")
 		if err != nil {
@@ -328,6 +374,9 @@ func (db *database) Close() error {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if db.control != nil {
+		if db.made {
+			_ = db.dropOwn(db.ctx) // they are in nobody's way
+		}
 		_ = closeConn(db.ctx, db.control) // the server notices in any case
 		db.control = nil
 	}

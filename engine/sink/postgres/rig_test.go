@@ -29,6 +29,7 @@ type job struct {
 	from     int // the first id
 	before   func(stage string)
 	made     []arrow.RecordBatch // by part, where they are there already
+	late     bool                // which columns there are beside the ids is known with the first part
 }
 
 const (
@@ -69,12 +70,16 @@ func (j job) options() sink.Options {
 	if mode == "" {
 		mode = ledger.IfExistsError
 	}
+	fields := scoreSchema.Fields()
+	if j.late {
+		fields = fields[:1]
+	}
 	return sink.Options{
 		StageOptions: ledger.StageOptions{
 			Output: j.uri, IfExists: mode, RunID: ledger.NewRunID(time.Now()), Restart: j.restart,
 			Job: &ledger.Job{Facts: []ledger.Fact{{Name: "job", Value: j.name}}},
 		},
-		Parts: j.parts, IDs: []string{"id"}, Fields: scoreSchema.Fields(), AllFields: true,
+		Parts: j.parts, IDs: []string{"id"}, Fields: fields, AllFields: !j.late,
 	}
 }
 

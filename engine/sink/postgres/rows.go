@@ -3,6 +3,7 @@ package postgres
 import (
 	"strings"
 
+	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/engine/sink/table"
 	"github.com/millrace/millrace/io/postgres"
@@ -17,7 +18,17 @@ func (Destination) RowsOf(output string, q sink.RowQuery) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return inputOf(t, table.RowsStatement(table.Shelf{Table: t.Name(), RunColumn: query.QuoteName(t.RunColumn), CastTexts: true}, q)), nil
+	return inputOf(t, table.RowsStatement(table.Shelf{Table: t.Name(), RunColumn: query.QuoteName(t.RunColumn), Expression: asText}, q)), nil
+}
+
+// asText casts columns of texts, which may be of types that not every text is of, such as
+// enumerations, with which the server compares no other, or have blanks behind them (char(n)).
+func asText(c ledger.Column) string {
+	name := query.QuoteName(c.Name)
+	if strings.HasSuffix(c.Type, "utf8") || c.Type == "string_view" {
+		return "CAST(" + name + " AS text)"
+	}
+	return name
 }
 
 // RejectsOf implements sink.RowReader.

@@ -46,8 +46,8 @@ func (Dialect) Own(prefix, name string) embedded.Ref {
 	return embedded.Ref{Table: prefix + "_" + name}
 }
 
-// MakeRoom implements embedded.Dialect.
-func (Dialect) MakeRoom(string) string { return "" }
+// HasRoom implements embedded.Dialect.
+func (Dialect) HasRoom(context.Context, embedded.Session, string) (bool, error) { return true, nil }
 
 // Begin implements embedded.Dialect: whoever reads first and then writes may find that
 // another wrote between.

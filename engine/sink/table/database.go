@@ -58,9 +58,12 @@ type Publication struct {
 // Database is a database with the table of an output. Its methods may be called
 // concurrently. Errors wrap those of package ledger, and name the table.
 type Database interface {
-	// Hold takes the table for a run: transactions of whoever had it before fail from now
-	// on. A *ledger.HeldError names who has it and lives.
+	// Hold takes the table for a run, and makes nothing: what is refused leaves the database as
+	// it was. A *ledger.HeldError names who has it and lives.
 	Hold(ctx context.Context, holder ledger.Holder) error
+	// Claim makes the run's own tables, unless they are there; transactions of whoever had the
+	// table before fail from now on. It comes after Hold and before anything is written.
+	Claim(ctx context.Context, holder ledger.Holder) error
 	// Held is nil while nobody else took the table.
 	Held(ctx context.Context) error
 	// Standing looks at the table, and Fit says, with every problem at once, whether it
@@ -95,7 +98,8 @@ type Database interface {
 
 	// RejectsName is the table of rejected rows.
 	RejectsName() string
-	// Close gives the table up.
+	// Close gives the table up. The run's own tables go again if this run made them and no run
+	// is in them.
 	Close() error
 }
 

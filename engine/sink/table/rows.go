@@ -12,26 +12,20 @@ import (
 // Shelf is where rows stand; names are quoted.
 type Shelf struct {
 	Table, RunColumn string
-	// Expression gives a column's values; nil for the column itself.
+	// Expression gives a column's values, as they are read and compared.
 	Expression func(c ledger.Column) string
-	// CastTexts says that columns of texts may be of types that not every text is of, such
-	// as enumerations, with which the database compares no other.
-	CastTexts bool
 }
 
 // RowsStatement is the statement for sink.RowReader's RowsOf.
 func RowsStatement(s Shelf, q sink.RowQuery) string {
 	columns := make([]string, len(q.Columns))
 	for i, c := range q.Columns {
-		columns[i] = query.QuoteName(c.Name)
-		if s.Expression != nil {
-			columns[i] = s.Expression(c) + " AS " + columns[i]
-		}
+		columns[i] = s.Expression(c) + " AS " + query.QuoteName(c.Name)
 	}
 	where := []string{s.RunColumn + " = " + quoteText(q.Run)}
 	for _, w := range q.Where {
 		if value := literalOf(w); value != "" {
-			where = append(where, s.compared(w.Column)+" = "+value)
+			where = append(where, s.Expression(w.Column)+" = "+value)
 		}
 	}
 	text := "SELECT " + strings.Join(columns, ", ") + " FROM " + s.Table + " WHERE " + strings.Join(where, " AND ")
@@ -39,15 +33,6 @@ func RowsStatement(s Shelf, q sink.RowQuery) string {
 		text += " LIMIT " + strconv.Itoa(q.Most)
 	}
 	return text
-}
-
-// compared is a column as it is compared with what a caller gave.
-func (s Shelf) compared(c ledger.Column) string {
-	name := query.QuoteName(c.Name)
-	if s.CastTexts && (strings.HasSuffix(c.Type, "utf8") || c.Type == "string_view") {
-		return "CAST(" + name + " AS text)"
-	}
-	return name
 }
 
 // RejectsStatement is the statement for sink.RowReader's RejectsOf, of the quoted name of

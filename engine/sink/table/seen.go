@@ -70,7 +70,21 @@ func (s *staging) follows(runs []Run) error {
 		}
 	}
 	if newest != *s.opts.Follows {
-		return fmt.Errorf("output %s: %w until a moment ago, which published: run the same command again", s.output, ledger.ErrHeld)
+		return s.overtaken()
 	}
 	return nil
+}
+
+// unchanged returns an error that wraps ledger.ErrHeld where the runs are others than those
+// that this one was let in by: who was stalled may have published until the claim.
+func (s *staging) unchanged(runs []Run) error {
+	now, err := s.db.Runs(s.ctx)
+	if err == nil && !slices.Equal(now, runs) {
+		err = s.overtaken()
+	}
+	return err
+}
+
+func (s *staging) overtaken() error {
+	return fmt.Errorf("output %s: %w until a moment ago, which published: run the same command again", s.output, ledger.ErrHeld)
 }

@@ -55,29 +55,41 @@ func Stage(ctx context.Context, db Database, opts sink.Options) (_ sink.Records,
 			err = errors.Join(err, db.Close())
 		}
 	}()
-	if err := db.Hold(ctx, ledger.NewHolder(opts.RunID)); err != nil {
+	holder := ledger.NewHolder(opts.RunID)
+	if err := db.Hold(ctx, holder); err != nil {
 		return nil, err
 	}
 	runs, err := db.Runs(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if s.there, err = db.Standing(ctx); err != nil {
+	if err := s.refuse(runs); err != nil {
 		return nil, err
 	}
-	if err := s.follows(runs); err != nil {
+	if err := db.Claim(ctx, holder); err != nil {
 		return nil, err
 	}
-	if err := s.publishedAlready(runs); err != nil {
-		return nil, err
-	}
-	if s.there.Rows && opts.IfExists == ledger.IfExistsError {
-		return nil, fmt.Errorf("%w: %s has rows; --if-exists append adds to them, replace takes their place when the new ones are whole, upsert replaces those of the same ids", ledger.ErrExists, s.output)
-	}
-	if err := db.Fit(ctx, Columns{Fields: opts.Fields, All: opts.AllFields}); err != nil {
+	if err := s.unchanged(runs); err != nil {
 		return nil, err
 	}
 	return s, s.takeOver(runs)
+}
+
+// refuse returns an error where the run is not to begin. Nothing is written yet.
+func (s *staging) refuse(runs []Run) (err error) {
+	if s.there, err = s.db.Standing(s.ctx); err != nil {
+		return err
+	}
+	if err := s.follows(runs); err != nil {
+		return err
+	}
+	if err := s.publishedAlready(runs); err != nil {
+		return err
+	}
+	if s.there.Rows && s.opts.IfExists == ledger.IfExistsError {
+		return fmt.Errorf("%w: %s has rows; --if-exists append adds to them, replace takes their place when the new ones are whole, upsert replaces those of the same ids", ledger.ErrExists, s.output)
+	}
+	return s.db.Fit(s.ctx, Columns{Fields: s.opts.Fields, All: s.opts.AllFields})
 }
 
 // publishedAlready returns a *ledger.PublishedError when an equal job's rows are there. Who
