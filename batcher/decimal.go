@@ -22,6 +22,8 @@ func (s *stretch[D]) setDecimals(a arrow.Array, elem models.ElementType) error {
 		return fmt.Errorf("%w: a %s column became data after it was refused", ErrBind, a.DataType())
 	}
 	small, power, divides := decimal.Small(a)
+	// What is rounded again, to 16 bits, has to be rounded to odd before.
+	divides = divides && (elem == models.Float32 || elem == models.Float64)
 	s.convert = func(dst []D, at int) kernel.CheckResult {
 		total := exact
 		var block [decimalBlock]float64
