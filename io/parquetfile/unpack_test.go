@@ -6,16 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet/compress"
 	"github.com/klauspost/compress/snappy"
 	"github.com/pierrec/lz4/v4"
-
-	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/io/format"
 )
@@ -134,7 +134,7 @@ func TestUnpackCopiesFromFarBack(t *testing.T) {
 	if got, err := unpackAll(compress.Codecs.Snappy, block, len(want)); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("error %v, the same %t", err, bytes.Equal(got, want))
 	}
-	far := []byte{8, 0<<2 | 0, 'x', byte(6)<<2 | 2, 2, 0}
+	far := []byte{8, snappyLiteral, 'x', byte(6)<<2 | 2, 2, 0}
 	if _, err := unpackAll(compress.Codecs.Snappy, far, 8); err == nil || !strings.Contains(err.Error(), "2 bytes before, where there are 1") {
 		t.Errorf("a copy from before the first byte: %v", err)
 	}
@@ -174,7 +174,7 @@ func TestLongPages(t *testing.T) {
 			b.AppendNull()
 			continue
 		}
-		b.Append(strings.ToValidUTF8(string(compressible(rng, size/2)), "?") + fmt.Sprint(i))
+		b.Append(strings.ToValidUTF8(string(compressible(rng, size/2)), "?") + strconv.Itoa(i))
 	}
 	column := b.NewArray()
 	defer column.Release()
