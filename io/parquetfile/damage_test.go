@@ -69,10 +69,14 @@ func samples(tb testing.TB, rows int) map[string][]byte {
 }
 
 // tryDamaged reads a damaged file. An escaped panic, a hang, a leak or rows
-// short of what the file announces fail the test.
-func tryDamaged(tb testing.TB, path, what string) error {
+// short of what the file announces fail the test. So does another outcome where, if asked for,
+// every page goes through a file.
+func tryDamaged(tb testing.TB, path, what string, alsoLong bool) error {
 	tb.Helper()
 	err := tryPages(tb, path, what, 0)
+	if !alsoLong {
+		return err
+	}
 	if long := tryPages(tb, path, what+", every page through a file", 1); (long == nil) != (err == nil) {
 		tb.Errorf("%s: %v, and %v with every page through a file", what, err, long)
 	}
@@ -123,7 +127,7 @@ func TestFlippedBits(t *testing.T) {
 			if err := os.WriteFile(path, bad, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			switch err := tryDamaged(t, path, fmt.Sprintf("%s, bit %d", name, bit)); {
+			switch err := tryDamaged(t, path, fmt.Sprintf("%s, bit %d", name, bit), bit%4 == 0); {
 			case err == nil:
 				read++
 			case strings.Contains(err.Error(), "panicked"):
@@ -144,7 +148,7 @@ func TestTruncatedFileIsAnError(t *testing.T) {
 		if err := os.WriteFile(path, data[:n], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := tryDamaged(t, path, fmt.Sprintf("%d of %d bytes", n, len(data))); err == nil {
+		if err := tryDamaged(t, path, fmt.Sprintf("%d of %d bytes", n, len(data)), n%8 == 0); err == nil {
 			t.Errorf("%d of %d bytes were read without an error", n, len(data))
 		}
 	}
@@ -242,7 +246,7 @@ func FuzzReader(f *testing.F) {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_ = tryDamaged(t, path, "fuzzed")
+		_ = tryDamaged(t, path, "fuzzed", true)
 	})
 }
 
