@@ -7,6 +7,8 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/millrace/millrace/internal/half"
 )
 
 // A float in a column of numeric is its shortest decimal: the one of fewest digits that reads
@@ -27,7 +29,7 @@ func shortestText(a arrow.Array) floatText {
 	format := func(dst []byte, v float64, bits int) []byte { return strconv.AppendFloat(dst, v, 'e', -1, bits) }
 	switch a := a.(type) {
 	case *array.Float16:
-		return func(dst []byte, row int) []byte { return format(dst, float64(a.Value(row).Float32()), 32) }
+		return func(dst []byte, row int) []byte { return format(dst, float64(half.Float32(a.Value(row))), 32) }
 	case *array.Float32:
 		return func(dst []byte, row int) []byte { return format(dst, float64(a.Value(row)), 32) }
 	case *array.Float64:
