@@ -125,24 +125,14 @@ func ensemble(trees *onnxtest.Trees, wide bool, width, targets int, members []fl
 func runOn(tb testing.TB, t fatal, m *models.Model, x *ort.Tensor) (all [][]float64) {
 	tb.Helper()
 	t.Helper()
-	s, err := ort.NewSession(orttest.Library(tb), m, ort.SessionOptions{})
-	if err != nil {
-		t.Fatalf("NewSession: %+v", err)
-	}
-	defer closeAll(tb, s)
-	outputs := make([]*ort.Tensor, len(s.Outputs()))
-	if err := s.Run(tb.Context(), []*ort.Tensor{x}, outputs); err != nil {
-		t.Fatalf("Run: %+v", err)
-	}
-	defer closeAll(tb, outputs...)
-	for _, o := range outputs {
+	eachOutput(tb, t, m, x, func(o *ort.Tensor) {
 		switch o.Elem() {
 		case models.Float64:
 			all = append(all, slices.Clone(ort.View[float64](o)))
 		case models.Float32:
 			all = append(all, float64s(ort.View[float32](o)))
 		case models.Int64:
-			values := make([]float64, 0)
+			values := make([]float64, 0, len(ort.View[int64](o)))
 			for _, v := range ort.View[int64](o) {
 				values = append(values, float64(v))
 			}
@@ -150,7 +140,7 @@ func runOn(tb testing.TB, t fatal, m *models.Model, x *ort.Tensor) (all [][]floa
 		default:
 			t.Fatalf("output of %v", o.Elem())
 		}
-	}
+	})
 	return all
 }
 

@@ -62,8 +62,8 @@ func runRows(tb testing.TB, t fatal, m *models.Model, x []float32, width int) []
 	return runInput(tb, t, m, in)
 }
 
-// runInput is runRows of a tensor.
-func runInput(tb testing.TB, t fatal, m *models.Model, in *ort.Tensor) (all [][]byte) {
+// eachOutput runs a model on a tensor and gives its outputs, one by one.
+func eachOutput(tb testing.TB, t fatal, m *models.Model, in *ort.Tensor, see func(o *ort.Tensor)) {
 	tb.Helper()
 	t.Helper()
 	s, err := ort.NewSession(orttest.Library(tb), m, ort.SessionOptions{})
@@ -77,16 +77,25 @@ func runInput(tb testing.TB, t fatal, m *models.Model, in *ort.Tensor) (all [][]
 	}
 	defer closeAll(tb, outputs...)
 	for _, o := range outputs {
+		see(o)
+	}
+}
+
+// runInput is runRows of a tensor.
+func runInput(tb testing.TB, t fatal, m *models.Model, in *ort.Tensor) (all [][]byte) {
+	tb.Helper()
+	t.Helper()
+	eachOutput(tb, t, m, in, func(o *ort.Tensor) {
 		if o.Elem() != models.String {
 			all = append(all, slices.Clone(o.Bytes()))
-			continue
+			return
 		}
 		offsets, data, err := o.Strings()
 		if err != nil {
 			t.Fatal(err)
 		}
 		all = append(all, fmt.Appendf(slices.Clone(data), "%v", offsets))
-	}
+	})
 	return all
 }
 

@@ -54,14 +54,9 @@ func newAside(mem *budget, bytes int64) (*aside, error) {
 	}
 	a.file = file
 	if free, ok := scratch.Free(file); ok && free < bytes+asideSpareBytes {
-		return nil, errors.Join(a.full(fmt.Errorf("%s are free", humanize.IBytes(uint64(free))), bytes), file.Close())
+		return nil, errors.Join(noRoom(a.dir, bytes, fmt.Errorf("%s are free", humanize.IBytes(uint64(free)))), file.Close())
 	}
 	return a, nil
-}
-
-// full words the error of a file that cannot grow.
-func (a *aside) full(err error, bytes int64) error {
-	return noRoom(a.dir, bytes, err)
 }
 
 func (a *aside) close() { _ = a.file.Close() }
@@ -188,7 +183,7 @@ func (c *asideColumn) flush(a *aside) error {
 	at := a.place(c.used)
 	if _, err := a.file.WriteAt(c.pending[:c.used], at); err != nil {
 		if scratch.Full(err) {
-			return a.full(err, at+int64(c.used))
+			return noRoom(a.dir, at+int64(c.used), err)
 		}
 		return fmt.Errorf("lay column aside: %w", err)
 	}

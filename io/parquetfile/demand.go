@@ -81,19 +81,19 @@ func (s *spanReader) demandOf(leaf int, ahead int64, dictionary, data pageHeader
 	if c.start < c.firstPage { // a dictionary, which is copied out of its page
 		page *= 2
 	}
-	if data.uncompressed > 0 {
-		following := following(c, dictionary, data)
-		dictionary, data := s.inMemory(c.codec, dictionary), s.inMemory(c.codec, data)
-		page = int64(dictionary.uncompressed) + max(int64(data.uncompressed), int64(dictionary.uncompressed), following)
-		ahead = max(ahead, int64(max(data.stored, dictionary.stored)))
+	looked := data.uncompressed > 0
+	kept, first := s.inMemory(c.codec, dictionary), s.inMemory(c.codec, data)
+	later := max(int64(first.uncompressed), following(c, dictionary, data)) // a data page
+	if looked {
+		page = int64(kept.uncompressed) + max(later, int64(kept.uncompressed))
+		ahead = max(ahead, int64(max(first.stored, kept.stored)))
 	}
 	d.held = min(ahead, stored)
 	if c.codec != compress.Codecs.Uncompressed {
 		d.held += page
 	}
-	if s.lean && data.uncompressed > 0 {
-		kept := s.inMemory(c.codec, dictionary)
-		d.held = int64(kept.uncompressed) + max(int64(s.inMemory(c.codec, data).uncompressed), following(c, dictionary, data)) + leastHeldBytes
+	if s.lean && looked {
+		d.held = int64(kept.uncompressed) + later + leastHeldBytes
 	}
 	rows := max(s.r.spans[s.span].Rows, 1)
 	descr := s.r.md.Schema.Column(leaf)

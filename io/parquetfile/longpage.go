@@ -3,7 +3,6 @@ package parquetfile
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -127,5 +126,3 @@ func noRoom(dir string, bytes int64, err error) error {
 	return fmt.Errorf("%w: no room in %s for %s of columns whose pages are too many to hold in memory: %w; give the folder more room, name another by TMPDIR, or write the file with smaller row groups",
 		scratch.ErrWrite, dir, humanize.IBytes(uint64(bytes)), err)
 }
-
-var errShort = errors.New("it ends early")

@@ -12,6 +12,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
+var errShort = errors.New("it ends early")
+
 // unpacks says whether unpack has a codec. Hadoop's frames around LZ4 blocks are told
 // from a bare block by trying: such pages stay in memory.
 func unpacks(codec compress.Compression) bool {
