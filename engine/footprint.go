@@ -120,6 +120,7 @@ type footprint struct {
 	stored    int64   // mapped: a row of a span with all its columns
 	tensor    int64   // a row of inputs and outputs
 	result    int64   // a row of the output
+	group     int64   // bytes of it that a row group has at most
 	rejects   int64   // the most rows that may be rejected
 	unique    int64   // of the keys of rows that are to be unique, while they are gathered
 	found     int64   // of those that are not, while the run goes on
@@ -145,6 +146,7 @@ func (p *Plan) footprint() *footprint {
 	f.rejects = p.mostRejects()
 	f.agreement, f.ahead = p.agreementBytes(), p.aheadBytes()
 	f.file = traitsOf(p.Options.Output).FileBytes
+	f.group = parquetfile.GroupBytes(f.result, p.Options.Format == format.Parquet && p.passesLong())
 	if p.live() {
 		f.rows, f.received = math.MaxInt32, heldBytes
 	}
@@ -178,6 +180,19 @@ func (p *Plan) footprint() *footprint {
 		}
 	}
 	return f
+}
+
+// passesLong says whether a column of more than a word a value passes through to a flat
+// output: texts, lists and long numbers, and no structs.
+func (p *Plan) passesLong() (long bool) {
+	for _, f := range p.Passed {
+		if f.Type.ID() == arrow.STRUCT || f.Type.ID() == arrow.MAP {
+			return false
+		}
+		fixed, ok := f.Type.(arrow.FixedWidthDataType)
+		long = long || !ok || fixed.BitWidth() > 64
+	}
+	return long
 }
 
 // estimate adds up what the pipeline can hold at a time: its queues are bounded,
@@ -229,7 +244,7 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 	// Results that wait, and for each part that is written the row group that is
 	// being filled.
 	waiting := waitingRows(a.WaitingRows, f.result, a.Workers, a.BatchRows)
-	group := min(rowGroupRows, parquetfile.RowGroupBytes/max(f.result, 1)+1)
+	group := min(rowGroupRows, f.group/max(f.result, 1)+1)
 	m.Written = f.result * min(waiting+group*int64(writersFor(a.Workers, f.parts)), f.rows)
 	m.Written += f.sorted * int64(writersFor(a.Workers, f.parts))
 	// Of a sink, those and the one that is being closed: no more than there is to write.

@@ -276,18 +276,17 @@ func (t *trial) fitSample(sizes []int, most int) ([]int, int) {
 }
 
 // HeapLimit is what remains of the plan's memory limit for Go's heap, in bytes, or of
-// what a run takes as a rule; 0 when there is no limit and it takes more. Outside of the heap are the program's code, ONNX
+// what a run takes as a rule. Outside of the heap are the program's code, ONNX
 // Runtime and its model; mapped pages of the input do not count, for the kernel
 // takes them back when it needs them. Whoever owns the process may set it with
 // debug.SetMemoryLimit; the engine does not, since it may not be alone there.
 func (p *Plan) HeapLimit() int64 {
 	m := p.footprint().estimate(p.allotment())
-	limit := p.softLimit(m)
-	if limit == 0 {
-		return 0
-	}
-	return max(limit-(m.Program-goBytes)-m.Model-m.Activations, goBytes)
+	return max(p.softLimit(m)-(m.Program-goBytes)-m.Model-m.Activations, goBytes)
 }
+
+// Limited says whether the plan has a memory limit, which its heap limit is then part of.
+func (p *Plan) Limited() bool { return p.limit > 0 }
 
 // readOptions are those of the dataset's readers after defaults.
 func (p *Plan) readOptions() format.ReadOptions {

@@ -212,10 +212,10 @@ func TestTrialKeepsWithinTheLimit(t *testing.T) {
 func TestEstimateOfLongTexts(t *testing.T) {
 	a := allotment{Readers: 1, Workers: 2, ChunkRows: 8192, BatchRows: 128, WaitingRows: 3 * rowGroupRows}
 	written := func(row int64) int64 {
-		f := footprint{result: row, rows: 1e9, parts: 4}
+		f := footprint{result: row, group: parquetfile.GroupBytes(row, true), rows: 1e9, parts: 4}
 		return f.estimate(a).Written
 	}
-	if got, most := written(85_000), int64(waitingBytes+4*128*85_000+2*parquetfile.RowGroupBytes); got > most {
+	if got, most := written(85_000), int64(waitingBytes+4*128*85_000+parquetfile.RowGroupBytes); got > most {
 		t.Errorf("rows of 85,000 bytes are estimated to wait with %d bytes; want %d at most", got, most)
 	}
 	if got := written(8); got < 8*rowGroupRows {
@@ -246,7 +246,7 @@ func TestWideRowsAreFitted(t *testing.T) {
 	for _, c := range []struct {
 		columns int
 		want    int
-	}{{0, 4}, {200, 1}} {
+	}{{0, 4}, {600, 1}} {
 		opts := sampleRun(t, "flights_gbdt", 1)
 		opts.Readers, opts.MemoryLimit = 4, NoMemoryLimit
 		plan, err := NewPlan(t.Context(), opts)
@@ -255,13 +255,13 @@ func TestWideRowsAreFitted(t *testing.T) {
 		}
 		plan.asked.readers = false
 		for i := range c.columns { // as if it passed them on
-			plan.Passed = append(plan.Passed, arrow.Field{Name: strconv.Itoa(i), Type: arrow.BinaryTypes.String})
+			plan.Passed = append(plan.Passed, arrow.Field{Name: strconv.Itoa(i), Type: arrow.PrimitiveTypes.Int64})
 		}
 		if err := plan.fitMemory(); err != nil {
 			t.Fatal(err)
 		}
 		if got := plan.Options.Readers; got != c.want {
-			t.Errorf("%d texts passed on: %d readers; want %d", c.columns, got, c.want)
+			t.Errorf("%d numbers passed on: %d readers; want %d", c.columns, got, c.want)
 		}
 		if err := plan.Close(); err != nil {
 			t.Fatal(err)

@@ -96,16 +96,12 @@ func (p *Plan) usualLimit(model int64) int64 {
 }
 
 // softLimit is the memory limit, or what a run without one is kept within by collecting
-// garbage sooner: what it is to take as a rule, or half as much again as it has in use.
+// garbage sooner: what it is to take as a rule, or what it has in use.
 func (p *Plan) softLimit(m ExplainedMemory) int64 {
 	if p.limit > 0 {
 		return p.limit - min(p.limit/6, sparedBytes)
 	}
-	limit := p.usualLimit(m.Model)
-	if used := m.Total - m.Slack; m.Total > limit {
-		limit = max(limit, used+used/2+sparedBytes)
-	}
-	return limit - sparedBytes
+	return max(p.usualLimit(m.Model)-sparedBytes, m.Total-m.Slack)
 }
 
 // metadataBytes are what the program holds of each column that is read, and of each of a

@@ -6,7 +6,9 @@ import (
 	"math"
 	"os"
 	"runtime/debug"
+	"runtime/metrics"
 	"strconv"
+	"time"
 
 	"github.com/dustin/go-humanize"
 
@@ -84,12 +86,60 @@ func (*byteSize) Type() string { return "SIZE" }
 // the engine, which may share a process. The function it returns takes it back.
 func limitHeap(plan *engine.Plan) (restore func()) {
 	limit := plan.HeapLimit()
-	if limit == 0 || os.Getenv("GOMEMLIMIT") != "" {
+	if os.Getenv("GOMEMLIMIT") != "" {
 		return func() {}
 	}
 	if ballasted() {
 		limit += ballastBytes
 	}
 	before := debug.SetMemoryLimit(limit)
-	return func() { debug.SetMemoryLimit(before) }
+	if plan.Limited() {
+		return func() { debug.SetMemoryLimit(before) }
+	}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		keepRoom(limit, stop)
+	}()
+	return func() {
+		close(stop)
+		<-stopped
+		debug.SetMemoryLimit(before)
+	}
 }
+
+// What is left between the heap in use and the soft limit, at least: more where the heap is
+// larger than runs usually have.
+const (
+	leastRoomBytes = 32 << 20
+	usualHeapBytes = 160 << 20
+	roomEvery      = 200 * time.Millisecond
+)
+
+// keepRoom raises the soft memory limit above a heap that is larger than was planned, until
+// stop is closed: an estimate that is too small must not have the collector run all the time.
+func keepRoom(limit int64, stop <-chan struct{}) {
+	samples := []metrics.Sample{
+		{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/objects:bytes"},
+		{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}, {Name: "/memory/classes/heap/free:bytes"},
+	}
+	tick := time.NewTicker(roomEvery)
+	defer tick.Stop()
+	for set := limit; ; {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+		}
+		metrics.Read(samples)
+		at := func(i int) int64 { return int64(samples[i].Value.Uint64()) }
+		beside := at(2) - at(1) - at(3) - at(4) // stacks, and what objects leave of their pages
+		if next := max(limit, roomAbove(at(0))+beside); next != set {
+			set = next
+			debug.SetMemoryLimit(set)
+		}
+	}
+}
+
+// roomAbove is a limit that leaves a live heap room for garbage.
+func roomAbove(live int64) int64 { return live + max(leastRoomBytes, (live-usualHeapBytes)/2) }

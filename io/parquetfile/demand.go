@@ -39,7 +39,7 @@ func (s *spanReader) demands(ahead int64) []demand {
 		})
 		total += all[i].held
 	}
-	s.lean = total > s.r.opts.HeldBytes
+	s.lean = total > s.heldBytes()
 	for i, n := range s.nodes {
 		if !s.lean && !s.dictionaryOfText(n) {
 			continue
@@ -55,6 +55,18 @@ func (s *spanReader) demands(ahead int64) []demand {
 	}
 	return all
 }
+
+// heldBytes is what decoders of the span's columns may keep from chunk to chunk: less where
+// there are many columns, of whose chunks, pages that are written and footers there is more.
+func (s *spanReader) heldBytes() int64 {
+	if len(s.nodes) >= manyNodes {
+		return s.r.opts.HeldBytes * 2 / 3
+	}
+	return s.r.opts.HeldBytes
+}
+
+// manyNodes are many columns.
+const manyNodes = 256
 
 func (d *demand) add(other demand) {
 	d.held += other.held

@@ -2,6 +2,7 @@ package parquetfile
 
 import (
 	"math/bits"
+	"slices"
 	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow/memory"
@@ -29,13 +30,24 @@ type recycler struct {
 		sync.Mutex
 		closed bool
 		held   int64
-		free   map[int][][]byte // by length
+		free   map[int]*spares // by length
+		passed int64           // bytes put since those that nobody wants were freed
 	}
 }
 
+// spares are buffers of one length.
+type spares struct {
+	free  [][]byte
+	least int // of them, since those that nobody wants were freed
+}
+
+// sweepBytes are put between two looks for buffers that nobody took in the meantime: all
+// pages of a file may be as large as the first ones, or none.
+const sweepBytes = 64 << 20
+
 func newRecycler(mem memory.Allocator, limit int64) *recycler {
 	r := &recycler{mem: mem, limit: limit}
-	r.mu.free = make(map[int][][]byte)
+	r.mu.free = make(map[int]*spares)
 	return r
 }
 
@@ -96,10 +108,12 @@ func (r *recycler) get(size int) []byte {
 		return r.mem.Allocate(class)
 	}
 	r.mu.Lock()
-	if list := r.mu.free[class]; len(list) > 0 {
-		buf := list[len(list)-1]
-		list[len(list)-1] = nil
-		r.mu.free[class] = list[:len(list)-1]
+	if s := r.mu.free[class]; s != nil && len(s.free) > 0 {
+		last := len(s.free) - 1
+		buf := s.free[last]
+		s.free[last] = nil
+		s.free = s.free[:last]
+		s.least = min(s.least, last)
 		r.mu.held -= int64(class)
 		r.mu.Unlock()
 		return buf
@@ -115,8 +129,16 @@ func (r *recycler) put(buf []byte) {
 	if n := len(buf); n >= minRecycledBytes && n <= mostRecycledBytes {
 		r.mu.Lock()
 		if !r.mu.closed && r.mu.held+int64(n) <= r.limit {
-			r.mu.free[n] = append(r.mu.free[n], buf)
+			s := r.mu.free[n]
+			if s == nil {
+				s = &spares{}
+				r.mu.free[n] = s
+			}
+			s.free = append(s.free, buf)
 			r.mu.held += int64(n)
+			if r.mu.passed += int64(n); r.mu.passed >= max(sweepBytes, 2*r.mu.held) {
+				r.sweep()
+			}
 			r.mu.Unlock()
 			return
 		}
@@ -125,13 +147,28 @@ func (r *recycler) put(buf []byte) {
 	r.mem.Free(buf)
 }
 
+// sweep frees what nobody took since it was called before, in mu.
+func (r *recycler) sweep() {
+	r.mu.passed = 0
+	for class, s := range r.mu.free {
+		for _, buf := range s.free[:s.least] {
+			r.mem.Free(buf)
+		}
+		r.mu.held -= int64(s.least) * int64(class)
+		s.free = slices.Delete(s.free, 0, s.least)
+		if s.least = len(s.free); s.least == 0 {
+			delete(r.mu.free, class)
+		}
+	}
+}
+
 // close frees what is kept; what is put afterwards is freed at once.
 func (r *recycler) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.mu.closed = true
-	for _, list := range r.mu.free {
-		for _, buf := range list {
+	for _, s := range r.mu.free {
+		for _, buf := range s.free {
 			r.mem.Free(buf)
 		}
 	}

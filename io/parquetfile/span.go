@@ -146,7 +146,7 @@ func (s *spanReader) open(ctx context.Context) error {
 		ahead = peekBytes
 	}
 	s.rows = s.chunkRows(all)
-	if places := tooMany(all, s.r.opts.HeldBytes); len(places) > 0 {
+	if places := tooMany(all, s.heldBytes()); len(places) > 0 {
 		if err := s.layAside(ctx, places, all); err != nil {
 			return err
 		}

@@ -151,14 +151,13 @@ func (e *textEncoder) plainValue(v []byte) error {
 	return nil
 }
 
-// makePage makes room for n bytes in the page.
+// makePage makes room for n bytes in the page. The value that does not fit into what a page
+// has at first is its last, and those of a dictionary come with the size of all: none grows by steps.
 func (e *textEncoder) makePage(n int) {
 	if len(e.page) == 0 {
 		n += headBytes + e.file.pageBytes
 	}
-	if len(e.page)+n > cap(e.page) {
-		e.page = roomFor(e.file.mem, e.page, max(n, len(e.page)/2))
-	}
+	e.page = roomFor(e.file.mem, e.page, n)
 	if len(e.page) == 0 {
 		e.page = e.page[:headBytes]
 	}
@@ -168,6 +167,9 @@ func (e *textEncoder) makePage(n int) {
 // may be longer than others.
 func (e *textEncoder) giveUp() error {
 	e.coding = false
+	if values := e.valuesBytes(); values > e.file.pageBytes {
+		e.makePage(values - e.file.pageBytes)
+	}
 	for _, number := range arrow.Uint32Traits.CastFromBytes(e.indices) {
 		if err := e.plainValue(e.dictionary.value(number)); err != nil {
 			return err
@@ -233,10 +235,13 @@ func (e *textEncoder) write(i int, meta *metadata.ColumnChunkMetaDataBuilder) er
 // pays says whether a dictionary and the indices of the only page take fewer bytes than
 // its values.
 func (e *textEncoder) pays() bool {
-	plain := 0
-	indices := arrow.Uint32Traits.CastFromBytes(e.indices)
-	for _, number := range indices {
-		plain += 4 + len(e.dictionary.value(number))
+	return len(e.dictionary.values)+len(e.indices)/4*indexWidth(e.dictionary.n)/8 < e.valuesBytes()
+}
+
+// valuesBytes is what the values of the page's indices take without a dictionary.
+func (e *textEncoder) valuesBytes() (n int) {
+	for _, number := range arrow.Uint32Traits.CastFromBytes(e.indices) {
+		n += 4 + len(e.dictionary.value(number))
 	}
-	return len(e.dictionary.values)+len(indices)*indexWidth(e.dictionary.n)/8 < plain
+	return n
 }

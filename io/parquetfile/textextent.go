@@ -2,8 +2,9 @@ package parquetfile
 
 import "bytes"
 
-// mostBoundBytes is the longest text that statistics have.
-const mostBoundBytes = 4096
+// mostBoundBytes is the longest text that statistics have: the footer, which is held to the
+// end, has two of every column chunk, and nobody looks for longer ones.
+const mostBoundBytes = 256
 
 // textExtent is the least and the greatest of a column chunk's texts, by their bytes.
 // Of those that are too long it has a byte more than statistics take: enough to order them

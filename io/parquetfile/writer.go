@@ -48,6 +48,16 @@ const (
 	zstdLevel = 1
 )
 
+// GroupBytes are what a row group has of Arrow data before it ends for that, with rows of
+// so many bytes on average: in a flat file that has texts, lists or values of more than 8
+// bytes, or in any other.
+func GroupBytes(row int64, varying bool) int64 {
+	if varying && row*wideGroupRows > RowGroupBytes/2 {
+		return RowGroupBytes / 2
+	}
+	return RowGroupBytes
+}
+
 // codecs are the names that format.WriteOptions.Compression takes.
 var codecs = map[string]compress.Compression{
 	"":       compress.Codecs.Zstd,

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"runtime"
+	"runtime/debug"
+	"testing"
+	"time"
+)
+
+// A heap that is larger than was planned has room above it for garbage, and where it is as
+// planned the limit is what was planned.
+func TestRoomAboveAHeap(t *testing.T) {
+	const planned, heap = 150 << 20, 400 << 20
+	before := debug.SetMemoryLimit(planned)
+	defer debug.SetMemoryLimit(before)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() { defer close(stopped); keepRoom(planned, stop) }()
+	defer func() { close(stop); <-stopped }()
+	wait := func(what string, ok func(limit int64) bool) {
+		t.Helper()
+		for end := time.Now().Add(20 * time.Second); !ok(debug.SetMemoryLimit(-1)); time.Sleep(roomEvery / 4) {
+			if time.Now().After(end) {
+				t.Fatalf("%s: the limit is %d MiB", what, debug.SetMemoryLimit(-1)>>20)
+			}
+		}
+	}
+	large := make([]byte, heap)
+	runtime.GC()
+	wait("a heap of 400 MiB", func(limit int64) bool {
+		return limit >= heap+leastRoomBytes && limit < 2*heap
+	})
+	runtime.KeepAlive(large)
+	large = nil
+	runtime.GC()
+	wait("no such heap any more", func(limit int64) bool { return limit == planned })
+}

@@ -1,0 +1,149 @@
+package parquetfile
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"testing"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/arrow-go/v18/parquet/file"
+
+	"github.com/millrace/millrace/io/format"
+)
+
+// Buffers that nobody takes any more are freed; those that are taken again and again stay.
+func TestRecyclerFreesWhatNobodyTakes(t *testing.T) {
+	mem := &counted{}
+	r := newRecycler(mem, 64<<20)
+	once := make([][]byte, 20)
+	for i := range once {
+		once[i] = r.get(1 << 20)
+	}
+	for _, b := range once {
+		r.put(b)
+	}
+	for i := range 2 * sweepBytes >> 16 {
+		b := r.get(1 << 16)
+		if made := mem.made.Load(); made != int64(len(once))+1 {
+			t.Fatalf("round %d: %d buffers were made; want the one of before", i, made)
+		}
+		r.put(b)
+	}
+	if r.mu.held != 1<<16 || mem.inUse.Load() != 1<<16 {
+		t.Errorf("%d bytes are kept, %d in use; want the buffer that is taken", r.mu.held, mem.inUse.Load())
+	}
+	r.close()
+	if n := mem.inUse.Load(); n != 0 {
+		t.Errorf("%d bytes in use of a recycler that is closed", n)
+	}
+}
+
+// What a writer holds of many columns of long texts is not much more than a row group and
+// the pages that are being filled: a dictionary that was given up is not kept for good, and
+// no page grows beyond what it is to have.
+func TestManyTextsAreWrittenInLittleMemory(t *testing.T) {
+	const columns, rows, value = 256, 128, 300
+	mem := &counted{}
+	w, err := NewWriter(io.Discard, textsOf(columns), format.WriteOptions{Allocator: mem, Compression: "none"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := splitmix(1)
+	most := int64(0)
+	for i := range 24 { // 225 MiB
+		batch := randomTexts(columns, rows, value, &rng)
+		err := w.Write(batch)
+		batch.Release()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i >= 12 { // dictionaries were given up, and nobody wants their buffers
+			most = max(most, mem.inUse.Load())
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	pages := int64(columns * (filePageBytes/columns + headBytes + 2*value))
+	if allowed := RowGroupBytes/2 + pages*5/4; most > allowed { // classes of buffers are a quarter apart
+		t.Errorf("%d MiB are held by the writer; want %d at most", most>>20, allowed>>20)
+	}
+}
+
+// Row groups are as large as GroupBytes says.
+func TestGroupBytes(t *testing.T) {
+	const columns, rows, value = 4, 2000, 1000
+	var out bytes.Buffer
+	w, err := NewWriter(&out, textsOf(columns), format.WriteOptions{Compression: "none"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := splitmix(1)
+	for range 12 { // 92 MiB
+		batch := randomTexts(columns, rows, value, &rng)
+		if err := w.Write(batch); err != nil {
+			t.Fatal(err)
+		}
+		batch.Release()
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := file.NewParquetReader(bytes.NewReader(out.Bytes()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := GroupBytes(columns*value, true)
+	if got := r.MetaData().RowGroup(0).NumRows() * columns * value; got > want || got < want*9/10 {
+		t.Errorf("the first row group has %d MiB; GroupBytes says %d", got>>20, want>>20)
+	}
+	if GroupBytes(columns*value, false) <= want || GroupBytes(100, true) <= want {
+		t.Error("files of numbers, or of short rows, have row groups no larger than those of long texts")
+	}
+}
+
+func textsOf(columns int) *arrow.Schema {
+	fields := make([]arrow.Field, columns)
+	for i := range fields {
+		fields[i] = arrow.Field{Name: fmt.Sprintf("t%d", i), Type: arrow.BinaryTypes.String}
+	}
+	return arrow.NewSchema(fields, nil)
+}
+
+// randomTexts are texts of so many letters each, anywhere in a megabyte of random ones.
+func randomTexts(columns, rows, size int, rng *splitmix) arrow.RecordBatch {
+	letters := make([]byte, 1<<20)
+	for i := range letters {
+		letters[i] = 'a' + byte(rng.next()%26)
+	}
+	b := array.NewRecordBuilder(memory.DefaultAllocator, textsOf(columns))
+	defer b.Release()
+	for c := range columns {
+		to := b.Field(c).(*array.StringBuilder)
+		for range rows {
+			at := int(rng.next() % uint64(len(letters)-size))
+			to.BinaryBuilder.Append(letters[at : at+size])
+		}
+	}
+	return b.NewRecordBatch()
+}
+
+// counted is an allocator that counts.
+type counted struct {
+	memory.GoAllocator
+	made, inUse atomic.Int64
+}
+
+// Allocate implements memory.Allocator.
+func (c *counted) Allocate(size int) []byte {
+	c.made.Add(1)
+	c.inUse.Add(int64(size))
+	return c.GoAllocator.Allocate(size)
+}
+
+// Free implements memory.Allocator.
+func (c *counted) Free(b []byte) { c.inUse.Add(-int64(cap(b))) }
