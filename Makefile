@@ -17,6 +17,10 @@ export GOFLAGS := $(GOFLAGS) -tags=$(NO_XDS)
 export CGO_CFLAGS := -O2
 # Python's ONNX Runtime, which makes models and expected rows, tells nobody either.
 export ORT_DISABLE_TELEMETRY := 1
+# Tests sync what they write thousands of times, and wait for the disk half of their time: they
+# write to memory where it has 8 GiB free, unless TMPDIR says otherwise.
+MEMORY := $(shell [ -z "$${TMPDIR:-}" ] && [ -w /dev/shm ] && [ "$$(df -k --output=avail /dev/shm 2>/dev/null | tail -1)" -ge 8388608 ] && echo /dev/shm)
+IN_MEMORY = $(MEMORY:%=TMPDIR=%)
 FUZZTIME ?= 60s
 BENCH_OUT ?= .bench
 
@@ -46,7 +50,7 @@ demo: runtime build ## Score 50,000 real flights with the LightGBM model into de
 test: runtime build ## Run every test, and print what they ran against
 	@bin/millrace version && bin/millrace doctor && gcc --version | head -1
 	@[ -d "$${MILLRACE_CORPORA:-../shared/corpora}" ] || echo "corpora: not at $${MILLRACE_CORPORA:-../shared/corpora}; the tests of foreign files are SKIPPED"
-	go test -ldflags=-w -p 3 ./... # the commands of cmd wait more than they work
+	$(IN_MEMORY) go test -ldflags=-w -timeout 20m -p 3 ./... # the commands of cmd wait more than they work
 
 VERSITYGW_VERSION := v1.8.0
 # Of its sources, whose go.mod has the versions of all it needs; Go's checksum database has theirs.
@@ -125,7 +129,7 @@ bench-postgres: runtime build data ## Compare runs into a table of PostgreSQL wi
 test-race: export CGO_CFLAGS := -O1 # the detector does not look into C
 # Packages whose code or tests start goroutines: elsewhere there is nothing to find.
 test-race: runtime ## Run the tests of what has goroutines under the race detector
-	go test -race -vet=off -ldflags=-w -short -p 3 $$(git grep -lE '\bgo func|\.Go\(|^\s*go [a-z][A-Za-z.]*\(' -- '*.go' | sed 's|^|./|; s|/[^/]*$$||' | sort -u) # make test vets
+	$(IN_MEMORY) go test -race -vet=off -ldflags=-w -timeout 20m -short -p 3 $$(git grep -lE '\bgo func|\.Go\(|^\s*go [a-z][A-Za-z.]*\(' -- '*.go' | sed 's|^|./|; s|/[^/]*$$||' | sort -u) # make test vets
 
 SOAK_RUNS ?= 200
 
