@@ -28,6 +28,8 @@ type reader struct {
 	// nulls are the null counts of the top-level columns, -1 where the
 	// validity bitmap does not tell.
 	nulls []int64
+	// stored are the bytes of the top-level columns' buffers.
+	stored []int64
 
 	dicts  dictionaries
 	zstd   func() (*zstd.Decoder, error)
@@ -127,7 +129,7 @@ func (r *reader) open() error {
 			return err
 		}
 	}
-	r.nulls = make([]int64, len(l.schema.columns))
+	r.nulls, r.stored = make([]int64, len(l.schema.columns)), make([]int64, len(l.schema.columns))
 	r.spans = make([]format.Span, len(l.batches))
 	passed := r.dropBehind()
 	for i, b := range l.batches {
@@ -171,7 +173,7 @@ func (r *reader) checkBatch(i int, b block) error {
 	}
 	l := newLoader(r.file, meta, false)
 	for c := range r.layout.schema.columns {
-		col := &r.layout.schema.columns[c]
+		col, first := &r.layout.schema.columns[c], l.buf
 		n, err := l.skip(col)
 		if err == nil && n.rows != meta.rows {
 			err = damaged("%d values for %d rows", n.rows, meta.rows)
@@ -179,6 +181,7 @@ func (r *reader) checkBatch(i int, b block) error {
 		if err != nil {
 			return fmt.Errorf("column %q: %w", r.layout.schema.schema.Field(c).Name, err)
 		}
+		r.stored[c] += meta.bytesOf(first, l.buf)
 		switch {
 		case !col.nullsAreValidity():
 			r.nulls[c] = -1
@@ -211,6 +214,19 @@ func (r *reader) NullCount(column int) (nulls int64, ok bool) {
 		return 0, false
 	}
 	return r.nulls[column], true
+}
+
+// ValueBytes is about the size in bytes of a value of a column without a fixed width, on
+// average, as it is stored; 0 of others.
+func (r *reader) ValueBytes(column int) int64 {
+	if _, flat := FlatBits(r.layout.schema.columns[column].storage); flat {
+		return 0
+	}
+	rows := int64(0)
+	for _, s := range r.spans {
+		rows += s.Rows
+	}
+	return r.stored[column] / max(rows, 1)
 }
 
 // Changed implements format.Reader.
