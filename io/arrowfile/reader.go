@@ -28,8 +28,10 @@ type reader struct {
 	// nulls are the null counts of the top-level columns, -1 where the
 	// validity bitmap does not tell.
 	nulls []int64
-	// stored are the bytes of the top-level columns' buffers.
-	stored []int64
+	// stored are the bytes of the top-level columns' buffers, and compressed says that
+	// some record batch has them compressed.
+	stored     []int64
+	compressed bool
 
 	dicts  dictionaries
 	zstd   func() (*zstd.Decoder, error)
@@ -171,6 +173,7 @@ func (r *reader) checkBatch(i int, b block) error {
 	if meta.kind != messageRecordBatch {
 		return damaged("message at byte %d is of kind %d, not a record batch", b.offset, meta.kind)
 	}
+	r.compressed = r.compressed || meta.codec != codecNone
 	l := newLoader(r.file, meta, false)
 	for c := range r.layout.schema.columns {
 		col, first := &r.layout.schema.columns[c], l.buf
@@ -229,6 +232,11 @@ func (r *reader) ValueBytes(column int) int64 {
 	return r.stored[column] / max(rows, 1)
 }
 
+// ReadWhole reports whether large record batches are given whole where a column is asked for.
+func (r *reader) ReadWhole(column int) bool {
+	return !inPieces(r.layout.schema.columns[column].storage, !r.compressed && !r.layout.schema.swapped())
+}
+
 // Changed implements format.Reader.
 func (r *reader) Changed() error { return r.file.Changed() }
 
@@ -256,12 +264,16 @@ func (r *reader) ReadSpan(ctx context.Context, span int, columns []int, yield fu
 	if err := r.file.Changed(); err != nil {
 		return err
 	}
-	if step, ok := r.inPieces(span, columns); ok {
+	step, inPieces, err := r.pieceRows(span, columns)
+	if err != nil {
+		return r.explain(fmt.Errorf("read %q: record batch %d: %w", r.name, span, err))
+	}
+	if inPieces {
 		return r.readPieces(ctx, span, columns, step, yield)
 	}
 	var batch arrow.RecordBatch
 	var view bool
-	err := guarded(func() (err error) {
+	err = guarded(func() (err error) {
 		batch, view, err = r.load(span, columns)
 		return err
 	})
