@@ -261,9 +261,9 @@ func TestViewsInPieces(t *testing.T) {
 		return binary.NativeEndian.AppendUint32(v, uint32(offset))
 	}
 	views := slices.Concat(view(texts[0], 2, 3), bytes.Repeat([]byte{0x7f}, viewBytes), view(texts[2], 0, 0), view(texts[3], 0, 1), view(texts[4], 2, 3))
-	var buffers []*memory.Buffer
-	for _, b := range [][]byte{{0b11101}, views, []byte("." + texts[3]), []byte("nobody's"), []byte("..." + texts[0])} {
-		buffers = append(buffers, memory.NewBufferBytes(b))
+	buffers := []*memory.Buffer{
+		memory.NewBufferBytes([]byte{0b11101}), memory.NewBufferBytes(views),
+		memory.NewBufferBytes([]byte("." + texts[3])), memory.NewBufferBytes([]byte("nobody's")), memory.NewBufferBytes([]byte("..." + texts[0])),
 	}
 	data := array.NewData(arrow.BinaryTypes.StringView, len(texts), buffers, nil, 1, 0)
 	defer data.Release()

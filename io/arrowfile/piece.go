@@ -225,7 +225,7 @@ type reach struct {
 // of null rows are cleared.
 func (v *views) beside() iter.Seq2[[]byte, int] {
 	return func(yield func(view []byte, buffer int) bool) {
-		for i := 0; i < len(v.headers)/viewBytes; i++ {
+		for i := range len(v.headers) / viewBytes {
 			view := v.headers[i*viewBytes : (i+1)*viewBytes]
 			switch {
 			case !v.row.valid(i):
