@@ -114,7 +114,7 @@ type footprint struct {
 	columns   []int64
 	texts     []int64 // of columns, those without a fixed width
 	metadata  int64   // of columns and column chunks
-	flat      bool    // all of them have a fixed width
+	cut       bool    // mapped: large spans are read in pieces
 	nested    int64   // of row, what lies in lists
 	row       int64   // of the columns that are read: the sum of columns
 	stored    int64   // mapped: a row of a span with all its columns
@@ -151,15 +151,15 @@ func (p *Plan) footprint() *footprint {
 		f.rows, f.received = math.MaxInt32, heldBytes
 	}
 	schema := p.Dataset.Schema()
-	f.flat = true
+	f.cut = true
 	for _, name := range p.Columns {
 		for _, at := range schema.FieldIndices(name) {
 			width := p.valueBytes(name, schema.Field(at).Type)
 			f.columns = append(f.columns, width)
-			_, flat := arrowfile.FlatBits(schema.Field(at).Type)
-			if f.flat = f.flat && flat; !flat {
+			if _, fixed := arrowfile.FlatBits(schema.Field(at).Type); !fixed {
 				f.texts = append(f.texts, width)
 			}
+			f.cut = f.cut && !p.Dataset.ReadWhole(name)
 			f.row += width
 			if arrow.IsNested(schema.Field(at).Type.ID()) {
 				f.nested += width
@@ -231,8 +231,8 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 	}
 	if f.filtered { // of each reader, of a record batch that is being sifted
 		copied := min(int64(a.ChunkRows), f.spanRows)
-		if f.mapped { // which are spans, and of each those that wait
-			copied = f.spanRows * (1 + chunkQueue)
+		if f.mapped { // which are spans or pieces of them, and of each those that wait
+			copied = f.mappedRows() * (1 + chunkQueue)
 		}
 		m.Decoded += f.row * min(copied*readers, f.rows)
 		garbage += f.row * min(copied*readers, f.rows)

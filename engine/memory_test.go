@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -10,8 +11,12 @@ import (
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/millrace/millrace/engine/ort/orttest"
+	"github.com/millrace/millrace/io/arrowfile"
+	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/io/parquetfile"
 )
 
@@ -223,6 +228,26 @@ func TestEstimateOfLongTexts(t *testing.T) {
 	}
 }
 
+// A record batch that is read in pieces takes what they do, however many rows it has; one
+// that is read whole takes all of them.
+func TestEstimateOfPieces(t *testing.T) {
+	a := allotment{Readers: 1, Workers: 2, ChunkRows: 8192, BatchRows: 1024, WaitingRows: rowGroupRows}
+	const row = 6 << 10
+	decoded := func(cut bool, rows int64) int64 {
+		f := footprint{mapped: true, filtered: true, cut: cut, columns: []int64{row}, texts: []int64{row}, row: row, stored: row, spanRows: rows, rows: rows, parts: 1}
+		return f.estimate(a).Decoded
+	}
+	if small, large := decoded(true, 100_000), decoded(true, 10_000_000); small != large || small > 200<<20 {
+		t.Errorf("in pieces: %d and %d bytes; want the same, and no more than a run is to take", small, large)
+	}
+	if got, least := decoded(false, 100_000), int64(100_000*row); got < least {
+		t.Errorf("whole: %d bytes; want %d at least", got, least)
+	}
+	if small := decoded(true, 1000); small < 1000*row {
+		t.Errorf("of few rows, which is whole: %d bytes; want %d at least", small, 1000*row)
+	}
+}
+
 // What is lowered without a limit is neither workers nor readers that were asked for.
 func TestUsualLowerings(t *testing.T) {
 	names := func(p *Plan) (all []string) {
@@ -266,5 +291,70 @@ func TestWideRowsAreFitted(t *testing.T) {
 		if err := plan.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// The sizes of texts in Arrow files count, and whether they are read in pieces.
+func TestFootprintOfArrowTexts(t *testing.T) {
+	const long = 1000
+	for _, c := range []struct {
+		compression string
+		cut         bool
+		least       int64 // of a row
+	}{{"none", true, long}, {"zstd", false, 24}} {
+		path := filepath.Join(t.TempDir(), "notes.arrow")
+		writeNotes(t, path, strings.Repeat("x", long), c.compression)
+		opts := sampleRun(t, "flights_linear", 1)
+		opts.Inputs, opts.IDs = []string{path}, []string{"note"}
+		plan, err := NewPlan(t.Context(), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f := plan.footprint(); f.cut != c.cut || f.row < c.least || f.result < c.least {
+			t.Errorf("%s: in pieces %v, rows of %d and %d bytes; want %v, %d at least", c.compression, f.cut, f.row, f.result, c.cut, c.least)
+		}
+		if err := plan.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// writeNotes writes the sample of flights with a text beside every row.
+func writeNotes(t *testing.T, path, note, compression string) {
+	t.Helper()
+	r, err := arrowfile.Open(filepath.Join("..", "testdata", "flights-sample.arrow"), format.ReadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := append(r.Schema().Fields(), arrow.Field{Name: "note", Type: arrow.BinaryTypes.String})
+	schema := arrow.NewSchema(fields, nil)
+	w, err := arrowfile.NewWriter(f, schema, format.WriteOptions{Compression: compression})
+	if err != nil {
+		t.Fatal(err)
+	}
+	columns := make([]int, len(fields)-1)
+	for i := range columns {
+		columns[i] = i
+	}
+	if err := r.ReadSpan(t.Context(), 0, columns, func(b arrow.RecordBatch) error {
+		notes := array.NewStringBuilder(memory.DefaultAllocator)
+		defer notes.Release()
+		for range b.NumRows() {
+			notes.Append(note)
+		}
+		column := notes.NewArray()
+		defer column.Release()
+		batch := array.NewRecordBatch(schema, append(slices.Clone(b.Columns()), column), b.NumRows())
+		defer batch.Release()
+		return w.Write(batch)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Close(), f.Close(), r.Close()); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -112,7 +112,7 @@ const (
 )
 
 // Of Arrow files in pieces: bytes that are touched before they are given back, and blocks
-// of the mapping that rows of each column are in where there are few columns.
+// of the mapping that rows and offsets of each column are in where there are few columns.
 const (
 	touchedBytes = 16 << 20
 	blockBytes   = 2 << 20
@@ -122,9 +122,17 @@ const (
 // mappedBytes are what record batches of Arrow files take, of the page cache or
 // decompressed: whole spans, that are read, wait, are cut and scored; or pieces of them.
 func (f *footprint) mappedBytes(workers, readers int64) int64 {
-	if f.flat && f.row*f.spanRows > format.DefaultHeldBytes {
-		blocks := blockBytes * min(int64(len(f.columns)), mostBlocks)
+	if f.mappedRows() < f.spanRows {
+		blocks := blockBytes * min(int64(len(f.columns)+len(f.texts)), mostBlocks)
 		return min(format.DefaultChunkBytes*(2*workers+readers*chunkQueue)+readers*touchedBytes+blocks, f.row*f.rows)
 	}
 	return f.stored * min(f.spanRows*(2*readers+2), f.rows)
+}
+
+// mappedRows is about how many rows of a span of Arrow files are given at a time.
+func (f *footprint) mappedRows() int64 {
+	if f.cut && f.row*f.spanRows > format.DefaultHeldBytes {
+		return min(max(format.DefaultChunkBytes/f.row, 1), f.spanRows)
+	}
+	return f.spanRows
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 )
 
 // The checks below are of values that other code uses as addresses. They see
@@ -69,27 +68,36 @@ func checkIndices(p *parts, index arrow.DataType, b []byte, n uint64) error {
 func below[T int8 | uint8 | int16 | uint16 | int32 | uint32 | int64 | uint64](p *parts, indices []T, n uint64) error {
 	for i, v := range indices {
 		if uint64(v) >= n && p.valid(i) {
-			return damaged("row %d has index %d into a dictionary of %d values", i, v, n)
+			return damaged("row %d has index %d into a dictionary of %d values", p.first+int64(i), v, n)
 		}
 	}
 	return nil
 }
 
-// checkViews checks that the views of valid rows lie within their buffers.
-func checkViews(p *parts, views []byte, buffers []*memory.Buffer) error {
+// checkViews checks that the views of valid rows lie within their buffers, of sizes in
+// bytes.
+func checkViews(p *parts, views []byte, sizes []int64) error {
 	for i := 0; len(views) >= viewBytes; i, views = i+1, views[viewBytes:] {
 		n := int32(binary.NativeEndian.Uint32(views))
 		if n >= 0 && n <= inlineBytes || !p.valid(i) {
 			continue
 		}
 		at, off := int32(binary.NativeEndian.Uint32(views[8:])), int32(binary.NativeEndian.Uint32(views[12:]))
-		if n < 0 || at < 0 || int(at) >= len(buffers) || off < 0 {
-			return damaged("row %d is a view of %d bytes at %d of buffer %d of %d", i, n, off, at, len(buffers))
+		if n < 0 || at < 0 || int(at) >= len(sizes) || off < 0 {
+			return damaged("row %d is a view of %d bytes at %d of buffer %d of %d", p.first+int64(i), n, off, at, len(sizes))
 		}
 		// arrow-go adds the two in 32 bits.
-		if end := int64(off) + int64(n); end > int64(buffers[at].Len()) || end > math.MaxInt32 {
-			return damaged("row %d is a view of %d bytes at %d of a buffer of %d", i, n, off, buffers[at].Len())
+		if end := int64(off) + int64(n); end > sizes[at] || end > math.MaxInt32 {
+			return damaged("row %d is a view of %d bytes at %d of a buffer of %d", p.first+int64(i), n, off, sizes[at])
 		}
+	}
+	return nil
+}
+
+// checkNulls checks how many bits of a validity bitmap are set.
+func checkNulls(n node, set int64) error {
+	if set != n.rows-n.nulls {
+		return damaged("the validity bitmap has %d nulls; the metadata says %d", n.rows-set, n.nulls)
 	}
 	return nil
 }

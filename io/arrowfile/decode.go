@@ -197,10 +197,7 @@ func (l *loader) validity(n node, id arrow.Type) (*memory.Buffer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if set := bitutil.CountSetBits(b.Bytes(), 0, int(n.rows)); int64(set) != n.rows-n.nulls {
-		return nil, damaged("the validity bitmap has %d nulls; the metadata says %d", n.rows-int64(set), n.nulls)
-	}
-	return b, nil
+	return b, checkNulls(n, int64(bitutil.CountSetBits(b.Bytes(), 0, int(n.rows))))
 }
 
 // parts is a column under construction.
@@ -210,6 +207,7 @@ type parts struct {
 	dtype       arrow.DataType
 	rows, nulls int64
 	validity    *memory.Buffer
+	first       int64 // rows of the batch before it, of a piece
 }
 
 // valid reports whether row i is not null.
@@ -233,11 +231,20 @@ func (l *loader) data(p parts, buffers []*memory.Buffer, children []*array.Data,
 
 // fixed reads a buffer of one number of a width for each row.
 func (l *loader) fixed(rows int64, width int, w word) (*memory.Buffer, error) {
+	need, err := fixedBytes(rows, width)
+	if err != nil {
+		return nil, err
+	}
+	return l.buffer(need, w)
+}
+
+// fixedBytes is the size of rows numbers of a width.
+func fixedBytes(rows int64, width int) (int64, error) {
 	hi, need := bits.Mul64(uint64(rows), uint64(width))
 	if hi != 0 || need > 1<<62 {
-		return nil, damaged("%d rows of %d bytes", rows, width)
+		return 0, damaged("%d rows of %d bytes", rows, width)
 	}
-	return l.buffer(int64(need), w)
+	return int64(need), nil
 }
 
 // wordOf is how the values of a fixed-width type are stored.
@@ -312,13 +319,22 @@ func (l *loader) dictionary(p parts, dt *arrow.DictionaryType) (*array.Data, err
 	if err != nil {
 		return nil, err
 	}
-	dict, err := l.dicts(p.dictID)
+	dict, err := l.dictionaryOf(p.column)
 	if err != nil {
-		return nil, fmt.Errorf("dictionary %d: %w", p.dictID, err)
+		return nil, err
 	}
-	l.datas = append(l.datas, dict)
 	if err := checkIndices(&p, dt.IndexType, indices.Bytes(), uint64(dict.Len())); err != nil {
 		return nil, err
 	}
 	return l.data(p, []*memory.Buffer{p.validity, indices}, nil, dict), nil
+}
+
+// dictionaryOf loads the values of a dictionary column. The loader owns the reference.
+func (l *loader) dictionaryOf(c *column) (*array.Data, error) {
+	dict, err := l.dicts(c.dictID)
+	if err != nil {
+		return nil, fmt.Errorf("dictionary %d: %w", c.dictID, err)
+	}
+	l.datas = append(l.datas, dict)
+	return dict, nil
 }

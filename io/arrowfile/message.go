@@ -201,3 +201,12 @@ func batchOf(m message) (*batchMeta, error) {
 }
 
 func int64At(b []byte, at int) int64 { return int64(binary.LittleEndian.Uint64(b[at:])) }
+
+// bytesOf is the size of the buffers from first to end-1. They lie in the body, and may
+// share bytes there: the sum saturates.
+func (m *batchMeta) bytesOf(first, end int) (size int64) {
+	for _, b := range m.buffers[first:end] {
+		size = min(size+b.length, maxRows)
+	}
+	return size
+}

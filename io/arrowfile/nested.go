@@ -46,15 +46,16 @@ func (l *loader) views(p parts) (*array.Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	buffers := []*memory.Buffer{p.validity, views}
-	for range n {
+	buffers, sizes := []*memory.Buffer{p.validity, views}, make([]int64, n)
+	for i := range sizes {
 		b, err := l.buffer(whole, bytesWord)
 		if err != nil {
 			return nil, err
 		}
 		buffers = append(buffers, b)
+		sizes[i] = int64(b.Len())
 	}
-	if err := checkViews(&p, views.Bytes(), buffers[2:]); err != nil {
+	if err := checkViews(&p, views.Bytes(), sizes); err != nil {
 		return nil, err
 	}
 	return l.data(p, buffers, nil, nil), nil

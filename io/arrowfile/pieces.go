@@ -4,68 +4,52 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/bitutil"
-	"github.com/apache/arrow-go/v18/arrow/memory"
-
-	"github.com/millrace/millrace/io/mapped"
 )
 
-// pieces give a large record batch some rows at a time, where all columns that are
-// asked for have a fixed width. A writer may have put a whole file into one batch, and
-// memory must not be as large as that.
+// pieces give a large record batch some rows at a time. A writer may have put a whole
+// file into one batch, and memory must not be as large as that.
 //
 //	stored as it is, few columns   views of the rows of each piece, whose pages go back with it
 //	stored as it is, many columns  the rows of each piece, read from the file: pages of the mapping
 //	                               have rows around them, times the columns
-//	compressed, or swapped         decompressed a buffer at a time into a scratch file, and read from there
+//	compressed, or swapped         decompressed a buffer at a time into a scratch file, and read from there;
+//	                               columns of a fixed width only
+//
+// What is checked of a whole batch at once is checked here when the pieces begin, where it
+// is of a bitmap or of where lists and texts end, and of each piece before it is given:
+// that offsets ascend, and what views and indices reach. The same damage so has the same
+// error, though rows before it may have been given by then: no output of them is published.
+//
+// Offsets are copied, so as to start with 0, and so are bits that do not begin with a
+// byte: every array of a piece starts with its buffers, at any depth.
 type pieces struct {
 	r       *reader
 	schema  *arrow.Schema
 	columns []*pieceColumn
 	rows    int64
-	step    int64 // rows of a piece
+	step    int64 // rows of a piece, at most
 	mem     *budget
 
 	flow    flow
 	scratch *os.File // nil until something is decompressed
 	size    int64    // of scratch
-	source  *os.File // the file itself; nil where its mapping is viewed
+	many    bool     // columns: rows are read from the file, and not viewed
+	source  *os.File // the file itself; nil until it is read
 
-	passed func(off int64) // drops pages of what was decompressed
+	dicts  []*array.Data
+	passed func(off int64) // drops pages of what was read at the beginning
 }
 
-// pieceColumn is a column, or the values of a list column.
-type pieceColumn struct {
-	dtype   arrow.DataType
-	perRow  int64 // values for each row of the batch
-	nulls   bool
-	buffers []pieceBuffer
-	values  *pieceColumn // of a fixed size list
-}
-
-// pieceBuffer is where a buffer lies.
-type pieceBuffer struct {
-	absent bool
-	bits   int64  // for each value
-	view   []byte // of the mapping; nil in scratch
-	at     int64  // in the file, or in scratch
-}
-
-// leastPieceRows are the rows of a piece at least. They are a power of two, so that
-// batches are not joined and bits begin with a byte. manyPieceColumns are enough for
-// pages of the mapping, which come and go by blocks of 2 MiB, to hold far more than the
-// rows that are looked at.
-const (
-	leastPieceRows   = 1 << 6
-	manyPieceColumns = 40
-)
+// manyPieceColumns are enough for pages of the mapping, which come and go by blocks of
+// 2 MiB, to hold far more than the rows that are looked at.
+const manyPieceColumns = 40
 
 // FlatBits is the size of a value in bits of a column of a fixed width, with the values
-// of its lists; ok is false of others. Large record batches that have only such columns
-// are read in pieces.
+// of its lists; ok is false of others.
 func FlatBits(t arrow.DataType) (bits int64, ok bool) {
 	switch t := t.(type) {
 	case arrow.ExtensionType:
@@ -81,29 +65,80 @@ func FlatBits(t arrow.DataType) (bits int64, ok bool) {
 	return 0, false
 }
 
-// inPieces says how many rows of a span to give at a time, if it is so large that it is
-// not given or decompressed at once.
-func (r *reader) inPieces(span int, columns []int) (step int64, ok bool) {
-	row := int64(0) // in bits
+// inPieces reports whether columns of a type are read in pieces; asStored says that their
+// buffers are neither compressed nor in the other byte order.
+func inPieces(t arrow.DataType, asStored bool) bool {
+	if _, flat := FlatBits(t); flat || !asStored {
+		return flat
+	}
+	switch t := t.(type) {
+	case arrow.ExtensionType:
+		return inPieces(t.StorageType(), asStored)
+	case *arrow.NullType, *arrow.DictionaryType, arrow.BinaryDataType:
+		return true
+	case *arrow.ListType, *arrow.LargeListType, *arrow.MapType, *arrow.FixedSizeListType, *arrow.StructType:
+		return !slices.ContainsFunc(t.(arrow.NestedType).Fields(), func(f arrow.Field) bool { return !inPieces(f.Type, asStored) })
+	}
+	return false // unions, run ends and list views, whose rows lie anywhere
+}
+
+// pieceRows says how many rows of a span to give at a time, at most, if it is so large
+// that it is not given or decompressed at once.
+func (r *reader) pieceRows(span int, columns []int) (step int64, ok bool, err error) {
+	flat, cut := true, true
+	bits := int64(0) // of a row
 	for _, c := range columns {
 		if c < 0 || c >= len(r.layout.schema.columns) {
-			return 0, false // refused where it is loaded
+			return 0, false, nil // refused where it is loaded
 		}
-		bits, flat := FlatBits(r.layout.schema.columns[c].storage)
-		if !flat {
-			return 0, false
-		}
-		row += bits
+		storage := r.layout.schema.columns[c].storage
+		width, ok := FlatBits(storage)
+		bits += width
+		flat, cut = flat && ok, cut && inPieces(storage, true)
 	}
 	rows := r.spans[span].Rows
-	if row == 0 || rows > maxRows/max(row, 1) || rows*row/8 <= r.opts.HeldBytes {
-		return 0, false
+	var size int64
+	switch {
+	case rows < 2:
+		return 0, false, nil
+	case flat && (bits == 0 || rows > maxRows/bits):
+		return 0, false, nil
+	case flat:
+		size = rows * bits / 8
+	case !cut || r.spans[span].Bytes <= r.opts.HeldBytes || r.layout.schema.swapped():
+		return 0, false, nil
+	default:
+		if size, err = r.storedBytes(span, columns); err != nil {
+			return 0, false, err
+		}
 	}
-	step = leastPieceRows
-	for 2*step*row/8 <= r.opts.ChunkBytes {
+	if size <= r.opts.HeldBytes {
+		return 0, false, nil
+	}
+	step = 1
+	for step < rows && 2*step <= r.opts.ChunkBytes/max(size/rows, 1) {
 		step *= 2
 	}
-	return step, step < rows
+	return step, true, nil
+}
+
+// storedBytes is the size of the buffers of columns in a span; 0 where they are compressed.
+func (r *reader) storedBytes(span int, columns []int) (size int64, err error) {
+	meta, err := r.layout.batches[span].at(r.file.Bytes())
+	if err != nil || meta.codec != codecNone {
+		return 0, err
+	}
+	l := &loader{meta: meta}
+	for c := range slices.Max(columns) + 1 {
+		first := l.buf
+		if _, err := l.skip(&r.layout.schema.columns[c]); err != nil {
+			return 0, err
+		}
+		if slices.Contains(columns, c) {
+			size += meta.bytesOf(first, l.buf)
+		}
+	}
+	return size, nil
 }
 
 // readPieces is ReadSpan of a span that is given in pieces.
@@ -116,17 +151,18 @@ func (r *reader) readPieces(ctx context.Context, span int, columns []int, step i
 	if err := guarded(func() error { return p.open(ctx, span, columns) }); err != nil {
 		return failed(err)
 	}
-	for from := int64(0); from < p.rows; from += step {
+	for from := int64(0); from < p.rows; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		var batch arrow.RecordBatch
 		if err := guarded(func() (err error) {
-			batch, err = p.piece(from, min(step, p.rows-from))
+			batch, err = p.piece(from, p.rowsAt(from))
 			return err
 		}); err != nil {
 			return failed(err)
 		}
+		from += batch.NumRows()
 		err := r.file.Err()
 		if err == nil {
 			err = yield(batch)
@@ -153,13 +189,10 @@ func (p *pieces) open(ctx context.Context, span int, columns []int) (err error) 
 	if meta.rows != p.rows {
 		return damaged("%d rows; there were %d when it was opened", meta.rows, p.rows)
 	}
-	if len(columns) >= manyPieceColumns && meta.codec == codecNone {
-		if p.source, err = os.Open(r.file.Path()); err != nil {
-			return err
-		}
-	}
+	p.many = len(columns) >= manyPieceColumns && meta.codec == codecNone
 	l := newLoader(r.file, meta, r.layout.schema.swapped())
 	l.mem, l.zstd = newBudget(r.opts.Allocator, r.opts.BudgetBytes), r.zstd
+	l.dicts = func(id int64) (*array.Data, error) { return r.dictionary(id, r.layout.epochs[span]) }
 	l.populated = populateMost // each piece is, before it is given
 	defer l.release()
 	places := map[int]*pieceColumn{}
@@ -180,7 +213,10 @@ func (p *pieces) open(ctx context.Context, span int, columns []int) (err error) 
 			}
 			continue
 		}
-		places[c], err = p.place(l, col, col.dtype, 1)
+		places[c], err = p.place(l, col, col.dtype)
+		if err == nil && places[c].rows != p.rows {
+			err = damaged("%d values for %d rows", places[c].rows, p.rows)
+		}
 		if err != nil {
 			return fmt.Errorf("column %q: %w", r.layout.schema.schema.Field(c).Name, err)
 		}
@@ -195,71 +231,27 @@ func (p *pieces) open(ctx context.Context, span int, columns []int) (err error) 
 	return nil
 }
 
-// place notes where the next column's buffers lie, and puts those into scratch that do
-// not lie in the file as they are. perRow is how many of its values are each row's.
-func (p *pieces) place(l *loader, c *column, dtype arrow.DataType, perRow int64) (*pieceColumn, error) {
-	n, err := l.nextNode()
-	if err != nil {
-		return nil, err
+// rowsAt is how many rows the piece from a row on has: step, or, where rows are larger
+// there than they are on average, a half of that as often as it takes. It is a power of two
+// that divides from, but at the end of the batch, so that batches are not joined.
+func (p *pieces) rowsAt(from int64) int64 {
+	n := p.step
+	if from > 0 {
+		n = min(n, from&-from)
 	}
-	values := p.rows * perRow
-	if n.rows < values || perRow == 1 && n.rows != values {
-		return nil, damaged("%d values for %d rows of %d", n.rows, p.rows, perRow)
+	most := p.r.opts.ChunkBytes + p.r.opts.ChunkBytes/2
+	for n > 1 && p.bytesOf(from, min(n, p.rows-from)) > most {
+		n /= 2
 	}
-	if n.rows > maxRows {
-		return nil, unsupported("an array of %d values", n.rows)
-	}
-	out := &pieceColumn{dtype: dtype, perRow: perRow, nulls: n.nulls > 0, buffers: []pieceBuffer{{absent: true, bits: 1}}}
-	if l.hasValidity(c.storage.ID()) {
-		validity, err := l.validity(n, c.storage.ID())
-		if err != nil {
-			return nil, err
-		}
-		if validity != nil {
-			out.buffers[0].absent = false
-			if b := validity.Bytes(); p.r.file.Contains(b) {
-				out.buffers[0].view, out.buffers[0].at = b, l.bodyAt(b)
-			} else {
-				out.buffers[0].at = p.size
-				if err := p.write(b); err != nil {
-					return nil, err
-				}
-			}
-		}
-	}
-	if list, ok := c.storage.(*arrow.FixedSizeListType); ok {
-		out.values, err = p.place(l, &c.children[0], list.Elem(), perRow*int64(list.Len()))
-		return out, err
-	}
-	width, _ := FlatBits(c.storage)
-	w := wordOf(c.storage)
-	if width == 1 {
-		w = bytesWord
-	}
-	at, err := p.placeValues(l, (values*width+7)/8, w)
-	at.bits = width
-	out.buffers = append(out.buffers, at)
-	return out, err
+	return min(n, p.rows-from)
 }
 
-// placeValues is place of the next buffer, of need bytes at least.
-func (p *pieces) placeValues(l *loader, need int64, w word) (at pieceBuffer, err error) {
-	e, err := l.nextBuffer()
-	if err != nil {
-		return at, err
+// bytesOf is the size of n rows.
+func (p *pieces) bytesOf(from, n int64) (size int64) {
+	for _, c := range p.columns {
+		size += p.sizeOf(c, from, n)
 	}
-	raw := l.body[e.offset : e.offset+e.length]
-	if l.meta.codec == codecNone && (!l.swap || w == bytesWord) && mapped.Aligned(raw, w.align()) {
-		if err := checkLength(int64(len(raw)), need); err != nil {
-			return at, err
-		}
-		at.view = raw[:need]
-		at.at = l.bodyAt(raw)
-		return at, nil
-	}
-	at.at = p.size
-	_, err = p.flow.into(p, l, raw, need, w)
-	return at, err
+	return size
 }
 
 // piece gives n rows.
@@ -281,68 +273,19 @@ func (p *pieces) piece(from, n int64) (arrow.RecordBatch, error) {
 	return array.NewRecordBatch(p.schema, arrays, n), nil
 }
 
-// data gives n rows of a column.
-func (p *pieces) data(c *pieceColumn, from, n int64) (arrow.ArrayData, error) {
-	from, n = from*c.perRow, n*c.perRow
-	buffers := make([]*memory.Buffer, len(c.buffers))
-	for i := range c.buffers {
-		if c.buffers[i].absent {
-			continue
-		}
-		b, err := p.bytes(&c.buffers[i], from, n)
-		if err != nil {
-			return nil, err
-		}
-		defer b.Release()
-		buffers[i] = b
+// opened is the file itself, to be read. That it is the one that is mapped reader.Changed says.
+func (p *pieces) opened() (_ *os.File, err error) {
+	if p.source == nil {
+		p.source, err = os.Open(p.r.file.Path())
 	}
-	nulls := 0
-	if c.nulls {
-		nulls = int(n) - bitutil.CountSetBits(buffers[0].Bytes(), 0, int(n))
-	}
-	var children []arrow.ArrayData
-	if c.values != nil {
-		values, err := p.data(c.values, from/c.perRow, n/c.perRow)
-		if err != nil {
-			return nil, err
-		}
-		defer values.Release()
-		children = []arrow.ArrayData{values}
-	}
-	return array.NewData(c.dtype, int(n), buffers, children, nulls, 0), nil
-}
-
-// bytes gives n values of a buffer. It begins with a byte, since pieces have a multiple
-// of 8 rows.
-func (p *pieces) bytes(b *pieceBuffer, from, n int64) (*memory.Buffer, error) {
-	first, end := from*b.bits/8, (from+n)*b.bits/8
-	if (from+n)*b.bits%8 > 0 {
-		end++
-	}
-	if b.view != nil && p.source == nil {
-		view := b.view[first:end:end]
-		if err := p.r.file.Populate(b.at+first, end-first); err != nil {
-			return nil, err
-		}
-		return p.r.file.Buffer(view), nil
-	}
-	out, err := p.mem.buffer(end - first)
-	if err != nil {
-		return nil, err
-	}
-	file := p.scratch
-	if b.view != nil {
-		file = p.source
-	}
-	if _, err := file.ReadAt(out.Bytes(), b.at+first); err != nil {
-		out.Release()
-		return nil, fmt.Errorf("read rows: %w", err)
-	}
-	return out, nil
+	return p.source, err
 }
 
 func (p *pieces) close() {
 	p.flow.close()
+	for _, d := range p.dicts {
+		d.Release()
+	}
 	for _, f := range []*os.File{p.scratch, p.source} {
 		if f != nil {
 			_ = f.Close()

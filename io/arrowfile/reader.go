@@ -28,6 +28,10 @@ type reader struct {
 	// nulls are the null counts of the top-level columns, -1 where the
 	// validity bitmap does not tell.
 	nulls []int64
+	// stored are the bytes of the top-level columns' buffers, and compressed says that
+	// some record batch has them compressed.
+	stored     []int64
+	compressed bool
 
 	dicts  dictionaries
 	zstd   func() (*zstd.Decoder, error)
@@ -127,7 +131,7 @@ func (r *reader) open() error {
 			return err
 		}
 	}
-	r.nulls = make([]int64, len(l.schema.columns))
+	r.nulls, r.stored = make([]int64, len(l.schema.columns)), make([]int64, len(l.schema.columns))
 	r.spans = make([]format.Span, len(l.batches))
 	passed := r.dropBehind()
 	for i, b := range l.batches {
@@ -169,9 +173,10 @@ func (r *reader) checkBatch(i int, b block) error {
 	if meta.kind != messageRecordBatch {
 		return damaged("message at byte %d is of kind %d, not a record batch", b.offset, meta.kind)
 	}
+	r.compressed = r.compressed || meta.codec != codecNone
 	l := newLoader(r.file, meta, false)
 	for c := range r.layout.schema.columns {
-		col := &r.layout.schema.columns[c]
+		col, first := &r.layout.schema.columns[c], l.buf
 		n, err := l.skip(col)
 		if err == nil && n.rows != meta.rows {
 			err = damaged("%d values for %d rows", n.rows, meta.rows)
@@ -179,6 +184,7 @@ func (r *reader) checkBatch(i int, b block) error {
 		if err != nil {
 			return fmt.Errorf("column %q: %w", r.layout.schema.schema.Field(c).Name, err)
 		}
+		r.stored[c] += meta.bytesOf(first, l.buf)
 		switch {
 		case !col.nullsAreValidity():
 			r.nulls[c] = -1
@@ -213,6 +219,24 @@ func (r *reader) NullCount(column int) (nulls int64, ok bool) {
 	return r.nulls[column], true
 }
 
+// ValueBytes is about the size in bytes of a value of a column without a fixed width, on
+// average, as it is stored; 0 of others.
+func (r *reader) ValueBytes(column int) int64 {
+	if _, flat := FlatBits(r.layout.schema.columns[column].storage); flat {
+		return 0
+	}
+	rows := int64(0)
+	for _, s := range r.spans {
+		rows += s.Rows
+	}
+	return r.stored[column] / max(rows, 1)
+}
+
+// ReadWhole reports whether large record batches are given whole where a column is asked for.
+func (r *reader) ReadWhole(column int) bool {
+	return !inPieces(r.layout.schema.columns[column].storage, !r.compressed && !r.layout.schema.swapped())
+}
+
 // Changed implements format.Reader.
 func (r *reader) Changed() error { return r.file.Changed() }
 
@@ -240,12 +264,16 @@ func (r *reader) ReadSpan(ctx context.Context, span int, columns []int, yield fu
 	if err := r.file.Changed(); err != nil {
 		return err
 	}
-	if step, ok := r.inPieces(span, columns); ok {
+	step, inPieces, err := r.pieceRows(span, columns)
+	if err != nil {
+		return r.explain(fmt.Errorf("read %q: record batch %d: %w", r.name, span, err))
+	}
+	if inPieces {
 		return r.readPieces(ctx, span, columns, step, yield)
 	}
 	var batch arrow.RecordBatch
 	var view bool
-	err := guarded(func() (err error) {
+	err = guarded(func() (err error) {
 		batch, view, err = r.load(span, columns)
 		return err
 	})

@@ -13,8 +13,13 @@ import (
 )
 
 // firstBytes is the memory that a body gets before any of it has come: how long it is
-// a few bytes say, and may lie. What comes makes room for as much again.
-const firstBytes = 16 << 20
+// a few bytes say, and may lie. What comes makes room for moreTimes as much, which is
+// fresh memory and costs nothing until it is written. To double it each time would leave
+// more garbage in all than the body has.
+const (
+	firstBytes = 16 << 20
+	moreTimes  = 32
+)
 
 // keptBytes bounds the memory that waits for the next bodies.
 const keptBytes = 128 << 20
@@ -51,7 +56,7 @@ func (p *bodies) receive(in io.Reader, n int64) (*memory.Buffer, error) {
 		if got == n {
 			return memory.NewBufferWithAllocator(whole[:n], lease{p, whole}), nil
 		}
-		larger := p.mem.Allocate(int(min(2*room, n)))
+		larger := p.mem.Allocate(int(min(moreTimes*room, n)))
 		copy(larger, whole)
 		p.mem.Free(whole)
 		whole = larger

@@ -220,6 +220,34 @@ func TestStreamMessageBudget(t *testing.T) {
 	}
 }
 
+// A large body leaves little garbage on its way.
+func TestBodiesAreMovedOnce(t *testing.T) {
+	const size = 40 << 20
+	mem := &allocated{Allocator: checkedAllocator(t)}
+	p := &bodies{mem: mem, limit: size}
+	defer p.close()
+	body, err := p.receive(bytes.NewReader(make([]byte, size)), size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Release()
+	if mem.bytes > size+firstBytes {
+		t.Errorf("%d bytes were allocated for a body of %d", mem.bytes, size)
+	}
+}
+
+// allocated counts what is ever allocated.
+type allocated struct {
+	memory.Allocator
+
+	bytes int
+}
+
+func (a *allocated) Allocate(size int) []byte {
+	a.bytes += size
+	return a.Allocator.Allocate(size)
+}
+
 // What is written to a stream can be read before its end: the schema at once, each batch
 // when it is written, and the end mark only at End.
 func TestStreamWriterFlushes(t *testing.T) {

@@ -29,6 +29,7 @@ type source struct {
 	spans []format.Span
 	nulls []int64 // by column; -1 where the file does not say
 	sizes []int64 // of values, by column; nil where the file does not say
+	whole []bool  // large spans are read whole because of a column; nil where none are
 	// partition has one row for each partition column; files share equal ones.
 	partition []arrow.Array
 

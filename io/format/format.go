@@ -93,15 +93,16 @@ func Unknown() Statistics { return Statistics{Nulls: -1} }
 // ReadOptions bound what a reader may take.
 type ReadOptions struct {
 	// ChunkRows is the most rows of one record batch given to a span's yield;
-	// 0 means 8,192. An uncompressed Arrow span is given as one batch
-	// whatever its size, since it is a view.
+	// 0 means 8,192. An uncompressed Arrow span of at most HeldBytes is given as one
+	// batch, since it is a view.
 	ChunkRows int
 	// ChunkBytes is about the most bytes of such a record batch, which has fewer
 	// rows then; 0 means DefaultChunkBytes. A batch has a row in any case.
 	ChunkBytes int64
 	// HeldBytes is about the most that decoders of one span keep from one record
 	// batch to the next; 0 means DefaultHeldBytes. Columns of a Parquet row group whose pages
-	// are more are decoded one after the other, through a scratch file.
+	// are more are decoded one after the other, through a scratch file. Arrow record batches
+	// that are more come in pieces of ChunkBytes.
 	HeldBytes int64
 	// LongPageBytes is the size from which a page of a Parquet column is decompressed into a
 	// scratch file, a little at a time, and read from there; 0 means DefaultLongPageBytes.
