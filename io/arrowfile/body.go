@@ -169,6 +169,29 @@ func (l *loader) frameOf(raw []byte, need int64) (size int64, frame []byte, err 
 	return size, frame, checkLength(size, need)
 }
 
+// announced is the size of the buffers from first to end-1, decompressed as they say
+// themselves; where that cannot be, as they are stored.
+func (l *loader) announced(first, end int) (total int64) {
+	if l.meta.codec == codecNone {
+		return l.meta.bytesOf(first, end)
+	}
+	for _, e := range l.meta.buffers[first:end] {
+		size, frame, err := l.frameOf(l.body[e.offset:e.offset+e.length], 0)
+		switch {
+		case err != nil:
+			size = e.length
+		case size < 0:
+			size = int64(len(frame))
+		}
+		total = min(total+size, maxRows)
+		if e.offset-l.dropped >= flowDropBytes { // a fault may map 2 MiB for each buffer
+			l.file.DropUnused(l.meta.bodyOffset()+l.dropped, l.meta.bodyOffset()+e.offset)
+			l.dropped = e.offset
+		}
+	}
+	return total
+}
+
 // unzstd decompresses frame, which must give len(dst) bytes.
 func (l *loader) unzstd(dst, frame []byte) error {
 	d, err := l.zstd()

@@ -32,6 +32,7 @@ type loader struct {
 	node, buf, view int   // how many of each are used up
 	populated       int64 // bytes
 	asked           int64 // bytes of the body
+	dropped         int64 // bytes of the body whose pages announced has given back
 
 	buffers []*memory.Buffer
 	datas   []*array.Data

@@ -19,77 +19,80 @@ type flow struct {
 	step []byte        // what is decompressed and not yet written
 }
 
-// Bounds of a flow: the bytes written at a time, a multiple of any word's, and the
-// largest window of a zstd frame, which is kept as it is decompressed.
+// Bounds of a flow: the bytes written at a time, a multiple of any word's, and of the
+// mapping that are read between drops of its pages.
 const (
-	flowBytes      = 256 << 10
-	flowDropBytes  = 8 << 20 // of the mapping, between drops of its pages
-	mostFlowWindow = 64 << 20
+	flowBytes     = 256 << 10
+	flowDropBytes = 8 << 20
 )
 
-// into copies what a buffer holds to the scratch file from at on, in the machine's byte
-// order, and returns how many bytes that are; at least need.
-func (f *flow) into(p *pieces, l *loader, raw []byte, need int64, w word) (size int64, err error) {
-	stored := bytes.NewReader(raw)
-	size, from, err := f.open(l, stored, raw, need)
+// flowing is a buffer on its way to scratch.
+type flowing struct {
+	stored []byte // in the mapping: a frame, or the bytes as they are
+	plain  bool
+	size   int64 // of all that it holds
+	kept   int64 // of it, from the beginning on
+	word   word
+}
+
+// into writes what is kept of a buffer to the end of scratch, in the machine's byte order.
+// What is not has to be there all the same.
+func (f *flow) into(p *pieces, l *loader, b flowing) error {
+	stored, codec := bytes.NewReader(b.stored), "lz4"
+	if l.meta.codec == codecZSTD {
+		codec = "zstd"
+	}
+	from, err := f.open(l, stored, b.plain)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if f.step == nil {
 		f.step = make([]byte, flowBytes)
 	}
 	dropped := int64(0)
-	for done := int64(0); done < size; {
-		step := f.step[:min(size-done, flowBytes)]
+	for done := int64(0); done < b.size; {
+		step := f.step[:min(b.size-done, flowBytes)]
 		if n, err := io.ReadFull(from, step); err != nil {
-			return 0, damaged("%d bytes decompressed; %d were announced: %v", done+int64(n), size, err)
+			return damaged("%s gives %d bytes; %d were announced: %v", codec, done+int64(n), b.size, err)
 		}
-		if l.swap && w != bytesWord {
-			swap(step, w)
+		if l.swap && b.word != bytesWord {
+			swap(step, b.word)
 		}
-		if err := p.write(step); err != nil {
-			return 0, err
+		if done < b.kept {
+			if err := p.write(step[:min(b.kept-done, int64(len(step)))]); err != nil {
+				return err
+			}
 		}
 		done += int64(len(step))
-		if used := int64(len(raw) - stored.Len()); used-dropped >= flowDropBytes {
-			p.passed(l.bodyAt(raw) + used)
+		if used := int64(len(b.stored) - stored.Len()); used-dropped >= flowDropBytes {
+			p.passed(l.bodyAt(b.stored) + used)
 			dropped = used
 		}
 	}
 	var more [1]byte
 	if n, err := io.ReadFull(from, more[:]); n > 0 || !errors.Is(err, io.EOF) {
-		return 0, damaged("a buffer goes on after %d bytes: %v", size, err)
+		return damaged("%s goes on after %d bytes: %v", codec, b.size, err)
 	}
-	return size, nil
+	return nil
 }
 
-// open gives a reader of what a buffer holds, and its size; stored reads raw.
-func (f *flow) open(l *loader, stored *bytes.Reader, raw []byte, need int64) (size int64, from io.Reader, err error) {
-	if l.meta.codec == codecNone {
-		return int64(len(raw)), stored, checkLength(int64(len(raw)), need)
-	}
-	size, frame, err := l.frameOf(raw, need)
-	if err != nil {
-		return 0, nil, err
-	}
-	if _, err := stored.Seek(int64(len(raw)-len(frame)), io.SeekStart); err != nil {
-		return 0, nil, err
-	}
+// open gives a reader of what a buffer holds, which stored reads.
+func (f *flow) open(l *loader, stored *bytes.Reader, plain bool) (from io.Reader, err error) {
 	switch {
-	case size < 0:
-		return int64(len(frame)), stored, checkLength(int64(len(frame)), need)
+	case plain:
+		return stored, nil
 	case l.meta.codec != codecZSTD:
-		return size, lz4.NewReader(stored), nil
+		return lz4.NewReader(stored), nil
 	}
-	if f.zstd == nil {
-		if f.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(mostFlowWindow)); err != nil {
-			return 0, nil, fmt.Errorf("make zstd decoder: %w", err)
+	if f.zstd == nil { // windows of any size that newZstd's takes: a frame has one of 128 MiB at level 22
+		if f.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true)); err != nil {
+			return nil, fmt.Errorf("make zstd decoder: %w", err)
 		}
 	}
 	if err := f.zstd.Reset(stored); err != nil {
-		return 0, nil, damaged("zstd: %v", err)
+		return nil, damaged("zstd: %v", err)
 	}
-	return size, f.zstd, nil
+	return f.zstd, nil
 }
 
 func (f *flow) close() {

@@ -265,10 +265,6 @@ const longText = 512
 
 // gathered gives the texts that views reach, one after the other.
 func (p *pieces) gathered(c *pieceColumn, v *views, size int64) (*memory.Buffer, error) {
-	file, err := p.opened()
-	if err != nil {
-		return nil, err
-	}
 	texts, err := p.mem.buffer(size)
 	if err != nil {
 		return nil, err
@@ -276,17 +272,34 @@ func (p *pieces) gathered(c *pieceColumn, v *views, size int64) (*memory.Buffer,
 	at := int64(0)
 	for view, buffer := range v.beside() {
 		b, off, n := &c.views[buffer], offsetOf(view), lengthOf(view)
-		if text := texts.Bytes()[at : at+n]; n < longText && !p.many {
-			copy(text, b.view[off:])
-		} else if _, err := file.ReadAt(text, b.at+off); err != nil {
+		if err := p.text(texts.Bytes()[at:at+n], b, off); err != nil {
 			texts.Release()
-			return nil, fmt.Errorf("read rows: %w", err)
+			return nil, err
 		}
 		binary.NativeEndian.PutUint32(view[8:], 0)
 		binary.NativeEndian.PutUint32(view[12:], uint32(at))
 		at += n
 	}
 	return texts, nil
+}
+
+// text copies a text from where it lies in a buffer.
+func (p *pieces) text(to []byte, b *pieceBuffer, off int64) error {
+	file, err := p.fileOf(b)
+	if file == nil && err == nil {
+		if len(to) < longText {
+			copy(to, b.view[off:])
+			return nil
+		}
+		file, err = p.opened()
+	}
+	if err == nil {
+		_, err = file.ReadAt(to, b.at+off)
+	}
+	if err != nil {
+		return fmt.Errorf("read rows: %w", err)
+	}
+	return nil
 }
 
 // bits gives n bits of a buffer, a copy where they do not begin with a byte.
@@ -328,7 +341,11 @@ func (p *pieces) bytes(b *pieceBuffer, first, end int64) (*memory.Buffer, error)
 	if first == end {
 		return emptyBuffer, nil
 	}
-	if b.view != nil && !p.many {
+	file, err := p.fileOf(b)
+	if err != nil {
+		return nil, err
+	}
+	if file == nil {
 		view := b.view[first:end:end]
 		if err := p.r.file.Populate(b.at+first, end-first); err != nil {
 			return nil, err
@@ -338,13 +355,6 @@ func (p *pieces) bytes(b *pieceBuffer, first, end int64) (*memory.Buffer, error)
 	out, err := p.mem.buffer(end - first)
 	if err != nil {
 		return nil, err
-	}
-	file := p.scratch
-	if b.view != nil {
-		if file, err = p.opened(); err != nil {
-			out.Release()
-			return nil, err
-		}
 	}
 	if _, err := file.ReadAt(out.Bytes(), b.at+first); err != nil {
 		out.Release()

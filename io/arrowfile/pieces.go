@@ -16,12 +16,12 @@ import (
 //	stored as it is, few columns   views of the rows of each piece, whose pages go back with it
 //	stored as it is, many columns  the rows of each piece, read from the file: pages of the mapping
 //	                               have rows around them, times the columns
-//	compressed, or swapped         decompressed a buffer at a time into a scratch file, and read from there;
-//	                               columns of a fixed width only
+//	compressed, or swapped         decompressed some bytes at a time into a scratch file, and read from there
 //
 // What is checked of a whole batch at once is checked here when the pieces begin, where it
 // is of a bitmap or of where lists and texts end, and of each piece before it is given:
-// that offsets ascend, and what views and indices reach. The same damage so has the same
+// that offsets ascend, and what views and indices reach. Offsets in scratch are checked as
+// they come there, since they say how many bytes of texts follow. The same damage so has the same
 // error, though rows before it may have been given by then: no output of them is published.
 //
 // Offsets are copied, so as to start with 0, and so are bits that do not begin with a
@@ -65,19 +65,18 @@ func FlatBits(t arrow.DataType) (bits int64, ok bool) {
 	return 0, false
 }
 
-// inPieces reports whether columns of a type are read in pieces; asStored says that their
-// buffers are neither compressed nor in the other byte order.
-func inPieces(t arrow.DataType, asStored bool) bool {
-	if _, flat := FlatBits(t); flat || !asStored {
-		return flat
+// inPieces reports whether columns of a type are read in pieces.
+func inPieces(t arrow.DataType) bool {
+	if _, flat := FlatBits(t); flat {
+		return true
 	}
 	switch t := t.(type) {
 	case arrow.ExtensionType:
-		return inPieces(t.StorageType(), asStored)
+		return inPieces(t.StorageType())
 	case *arrow.NullType, *arrow.DictionaryType, arrow.BinaryDataType:
 		return true
 	case *arrow.ListType, *arrow.LargeListType, *arrow.MapType, *arrow.FixedSizeListType, *arrow.StructType:
-		return !slices.ContainsFunc(t.(arrow.NestedType).Fields(), func(f arrow.Field) bool { return !inPieces(f.Type, asStored) })
+		return !slices.ContainsFunc(t.(arrow.NestedType).Fields(), func(f arrow.Field) bool { return !inPieces(f.Type) })
 	}
 	return false // unions, run ends and list views, whose rows lie anywhere
 }
@@ -94,7 +93,7 @@ func (r *reader) pieceRows(span int, columns []int) (step int64, ok bool, err er
 		storage := r.layout.schema.columns[c].storage
 		width, ok := FlatBits(storage)
 		bits += width
-		flat, cut = flat && ok, cut && inPieces(storage, true)
+		flat, cut = flat && ok, cut && inPieces(storage)
 	}
 	rows := r.spans[span].Rows
 	var size int64
@@ -105,10 +104,10 @@ func (r *reader) pieceRows(span int, columns []int) (step int64, ok bool, err er
 		return 0, false, nil
 	case flat:
 		size = rows * bits / 8
-	case !cut || r.spans[span].Bytes <= r.opts.HeldBytes || r.layout.schema.swapped():
+	case !cut:
 		return 0, false, nil
 	default:
-		if size, err = r.storedBytes(span, columns); err != nil {
+		if size, err = r.decodedBytes(span, columns); err != nil {
 			return 0, false, err
 		}
 	}
@@ -122,20 +121,20 @@ func (r *reader) pieceRows(span int, columns []int) (step int64, ok bool, err er
 	return step, true, nil
 }
 
-// storedBytes is the size of the buffers of columns in a span; 0 where they are compressed.
-func (r *reader) storedBytes(span int, columns []int) (size int64, err error) {
+// decodedBytes is the size of the buffers of columns in a span, decompressed.
+func (r *reader) decodedBytes(span int, columns []int) (size int64, err error) {
 	meta, err := r.layout.batches[span].at(r.file.Bytes())
-	if err != nil || meta.codec != codecNone {
+	if err != nil || meta.codec == codecNone && meta.body <= r.opts.HeldBytes {
 		return 0, err
 	}
-	l := &loader{meta: meta}
+	l := newLoader(r.file, meta, false)
 	for c := range slices.Max(columns) + 1 {
 		first := l.buf
 		if _, err := l.skip(&r.layout.schema.columns[c]); err != nil {
 			return 0, err
 		}
 		if slices.Contains(columns, c) {
-			size += meta.bytesOf(first, l.buf)
+			size = min(size+l.announced(first, l.buf), maxRows)
 		}
 	}
 	return size, nil
@@ -279,6 +278,17 @@ func (p *pieces) opened() (_ *os.File, err error) {
 		p.source, err = os.Open(p.r.file.Path())
 	}
 	return p.source, err
+}
+
+// fileOf is the file that a buffer is read from; nil of one that is viewed.
+func (p *pieces) fileOf(b *pieceBuffer) (*os.File, error) {
+	switch {
+	case b.view == nil:
+		return p.scratch, nil
+	case p.many:
+		return p.opened()
+	}
+	return nil, nil
 }
 
 func (p *pieces) close() {

@@ -71,16 +71,7 @@ func (p *pieces) place(l *loader, c *column, given arrow.DataType) (*pieceColumn
 	case *arrow.DictionaryType:
 		return out, p.placeIndices(l, out, t)
 	case arrow.BinaryDataType:
-		if err := p.placeOffsets(l, out); err != nil {
-			return nil, err
-		}
-		if out.values, err = p.placeBuffer(l, whole, bytesWord); err != nil {
-			return nil, err
-		}
-		if err := p.checkEnd(out, out.values.size); err != nil {
-			return nil, err
-		}
-		return out, checkLength(out.values.size, out.end)
+		return out, p.placeTexts(l, out)
 	case arrow.FixedWidthDataType:
 		need, w := bitutil.BytesForBits(n.rows), bytesWord
 		if t.BitWidth() > 1 {
@@ -101,49 +92,57 @@ const countBytes = 4 << 20
 
 // placeValidity is place of a bitmap, whose nulls it counts.
 func (p *pieces) placeValidity(l *loader, n node) (at pieceBuffer, err error) {
-	at.absent = n.nulls == 0
-	if at.absent || l.meta.codec != codecNone {
-		b, err := l.validity(n, arrow.BOOL) // as of all types that are read in pieces
-		if err != nil || at.absent {
-			return at, err
-		}
-		if p.r.file.Contains(b.Bytes()) {
-			return pieceBuffer{view: b.Bytes(), at: l.bodyAt(b.Bytes()), size: int64(b.Len())}, nil
-		}
-		at.at, at.size = p.size, int64(b.Len())
-		return at, p.write(b.Bytes())
+	if n.nulls == 0 {
+		_, err := l.nextBuffer()
+		return pieceBuffer{absent: true}, err
 	}
 	if at, err = p.placeBuffer(l, bitutil.BytesForBits(n.rows), bytesWord); err != nil {
 		return at, err
 	}
 	set := int64(0)
 	for from := int64(0); from < n.rows; from += 8 * countBytes {
-		p.passed(at.at + from/8)
-		set += int64(bitutil.CountSetBits(at.view[from/8:], 0, int(min(n.rows-from, 8*countBytes))))
+		count := min(n.rows-from, 8*countBytes)
+		bits, err := p.bits(&at, from, count)
+		if err != nil {
+			return at, err
+		}
+		set += int64(bitutil.CountSetBits(bits.Bytes(), 0, int(count)))
+		bits.Release()
+		if at.view != nil {
+			p.passed(at.at + from/8 + bitutil.BytesForBits(count))
+		}
 	}
-	p.passed(at.at + at.size)
 	return at, checkNulls(n, set)
 }
 
 // placeBuffer is place of the next buffer, of need bytes at least.
 func (p *pieces) placeBuffer(l *loader, need int64, w word) (at pieceBuffer, err error) {
 	e, err := l.nextBuffer()
-	if err != nil {
+	if err != nil || need == 0 || e.length == 0 && need == whole {
 		return at, err
 	}
-	raw := l.body[e.offset : e.offset+e.length]
-	if l.meta.codec == codecNone && (!l.swap || w == bytesWord) && mapped.Aligned(raw, w.align()) {
-		if err := checkLength(int64(len(raw)), need); err != nil {
+	b := flowing{stored: l.body[e.offset : e.offset+e.length], plain: true, size: e.length, word: w}
+	if l.meta.codec != codecNone && e.length > 0 {
+		size, frame, err := l.frameOf(b.stored, need)
+		if err != nil || size == 0 {
 			return at, err
 		}
-		if need != whole {
-			raw = raw[:need]
+		b.stored, b.plain, b.size = frame, size < 0, size
+		if b.plain {
+			b.size = int64(len(frame))
 		}
-		return pieceBuffer{view: raw, at: l.bodyAt(raw), size: int64(len(raw))}, nil
 	}
-	at.at = p.size
-	at.size, err = p.flow.into(p, l, raw, need, w)
-	return at, err
+	if err := checkLength(b.size, need); err != nil {
+		return at, err
+	}
+	if b.kept = b.size; need != whole {
+		b.kept = need
+	}
+	if view := b.stored; b.plain && (!l.swap || w == bytesWord) && mapped.Aligned(view, w.align()) {
+		return pieceBuffer{view: view[:b.kept], at: l.bodyAt(view), size: b.kept}, nil
+	}
+	at = pieceBuffer{at: p.size, size: b.kept}
+	return at, p.flow.into(p, l, b)
 }
 
 // placeOffsets is place of offsets, of which it reads the last.
@@ -158,11 +157,38 @@ func (p *pieces) placeOffsets(l *loader, c *pieceColumn) error {
 	if err != nil {
 		return err
 	}
-	if c.offsets, err = p.placeBuffer(l, need, bytesWord); err != nil { // copies are aligned
+	w := bytesWord // copies are aligned
+	if l.swap {
+		w = word(width)
+	}
+	if c.offsets, err = p.placeBuffer(l, need, w); err != nil {
 		return err
+	}
+	if l.meta.codec != codecNone || l.swap {
+		if err := p.descent(c); err != nil {
+			return err
+		}
 	}
 	c.end = p.offsetAt(c, c.rows)
 	return nil
+}
+
+// placeTexts is place of what follows the validity of texts and binaries.
+func (p *pieces) placeTexts(l *loader, c *pieceColumn) (err error) {
+	if err := p.placeOffsets(l, c); err != nil {
+		return err
+	}
+	if l.meta.codec != codecNone || l.swap { // the offsets are checked
+		c.values, err = p.placeBuffer(l, c.end, bytesWord)
+		return err
+	}
+	if c.values, err = p.placeBuffer(l, whole, bytesWord); err != nil {
+		return err
+	}
+	if err := p.checkEnd(c, c.values.size); err != nil {
+		return err
+	}
+	return checkLength(c.values.size, c.end)
 }
 
 // checkEnd checks that the offsets start at 0 or above, and that the last does not lie
@@ -237,7 +263,11 @@ func (p *pieces) placeViews(l *loader, c *pieceColumn) error {
 	if err != nil {
 		return err
 	}
-	if c.values, err = p.placeBuffer(l, need, bytesWord); err != nil { // copies are aligned
+	w := bytesWord // copies are aligned
+	if l.swap {
+		w = viewWord
+	}
+	if c.values, err = p.placeBuffer(l, need, w); err != nil {
 		return err
 	}
 	n, err := l.nextVariadic()
@@ -309,17 +339,17 @@ func offsetBytes(t arrow.DataType) int {
 // offsetAt is an offset as it stands in the file, unchecked.
 func (p *pieces) offsetAt(c *pieceColumn, i int64) int64 {
 	width := int64(offsetBytes(c.storage))
-	b := c.offsets.view[i*width:]
-	if p.many {
-		var word [8]byte
-		file, err := p.opened()
-		if err == nil {
-			_, err = file.ReadAt(word[:width], c.offsets.at+i*width)
+	var word [8]byte
+	b := word[:]
+	switch file, err := p.fileOf(&c.offsets); {
+	case err != nil:
+		return math.MinInt64 // found out where the offsets are read
+	case file == nil:
+		b = c.offsets.view[i*width:]
+	default:
+		if _, err := file.ReadAt(word[:width], c.offsets.at+i*width); err != nil {
+			return math.MinInt64
 		}
-		if err != nil {
-			return math.MinInt64 // found out where the offsets are read
-		}
-		b = word[:]
 	}
 	if width == 4 {
 		return int64(int32(binary.NativeEndian.Uint32(b)))

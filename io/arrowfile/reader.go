@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -28,10 +29,9 @@ type reader struct {
 	// nulls are the null counts of the top-level columns, -1 where the
 	// validity bitmap does not tell.
 	nulls []int64
-	// stored are the bytes of the top-level columns' buffers, and compressed says that
-	// some record batch has them compressed.
-	stored     []int64
-	compressed bool
+	// decoded are the bytes of the top-level columns' buffers, of columns without a fixed
+	// width about what they are when decompressed.
+	decoded []int64
 
 	dicts  dictionaries
 	zstd   func() (*zstd.Decoder, error)
@@ -131,7 +131,7 @@ func (r *reader) open() error {
 			return err
 		}
 	}
-	r.nulls, r.stored = make([]int64, len(l.schema.columns)), make([]int64, len(l.schema.columns))
+	r.nulls, r.decoded = make([]int64, len(l.schema.columns)), make([]int64, len(l.schema.columns))
 	r.spans = make([]format.Span, len(l.batches))
 	passed := r.dropBehind()
 	for i, b := range l.batches {
@@ -139,6 +139,34 @@ func (r *reader) open() error {
 			return fmt.Errorf("record batch %d: %w", i, err)
 		}
 		passed(b.offset)
+	}
+	return r.scale()
+}
+
+// scale has columns without a fixed width grow by as much as those of the first record
+// batch with rows say that they do when they are decompressed. Nothing else is looked at:
+// it is all over the file.
+func (r *reader) scale() error {
+	span := slices.IndexFunc(r.spans, func(s format.Span) bool { return s.Rows > 0 })
+	if span < 0 {
+		return nil
+	}
+	meta, err := r.layout.batches[span].at(r.file.Bytes())
+	if err != nil || meta.codec == codecNone {
+		return err
+	}
+	l := newLoader(r.file, meta, false)
+	for c := range r.layout.schema.columns {
+		col, first := &r.layout.schema.columns[c], l.buf
+		if _, err := l.skip(col); err != nil {
+			return err
+		}
+		if _, flat := FlatBits(col.storage); flat {
+			continue
+		}
+		if packed := meta.bytesOf(first, l.buf); packed > 0 {
+			r.decoded[c] = int64(min(float64(r.decoded[c])/float64(packed)*float64(l.announced(first, l.buf)), maxRows))
+		}
 	}
 	return nil
 }
@@ -173,7 +201,6 @@ func (r *reader) checkBatch(i int, b block) error {
 	if meta.kind != messageRecordBatch {
 		return damaged("message at byte %d is of kind %d, not a record batch", b.offset, meta.kind)
 	}
-	r.compressed = r.compressed || meta.codec != codecNone
 	l := newLoader(r.file, meta, false)
 	for c := range r.layout.schema.columns {
 		col, first := &r.layout.schema.columns[c], l.buf
@@ -184,7 +211,7 @@ func (r *reader) checkBatch(i int, b block) error {
 		if err != nil {
 			return fmt.Errorf("column %q: %w", r.layout.schema.schema.Field(c).Name, err)
 		}
-		r.stored[c] += meta.bytesOf(first, l.buf)
+		r.decoded[c] += meta.bytesOf(first, l.buf)
 		switch {
 		case !col.nullsAreValidity():
 			r.nulls[c] = -1
@@ -220,7 +247,7 @@ func (r *reader) NullCount(column int) (nulls int64, ok bool) {
 }
 
 // ValueBytes is about the size in bytes of a value of a column without a fixed width, on
-// average, as it is stored; 0 of others.
+// average, decompressed; 0 of others.
 func (r *reader) ValueBytes(column int) int64 {
 	if _, flat := FlatBits(r.layout.schema.columns[column].storage); flat {
 		return 0
@@ -229,12 +256,12 @@ func (r *reader) ValueBytes(column int) int64 {
 	for _, s := range r.spans {
 		rows += s.Rows
 	}
-	return r.stored[column] / max(rows, 1)
+	return r.decoded[column] / max(rows, 1)
 }
 
 // ReadWhole reports whether large record batches are given whole where a column is asked for.
 func (r *reader) ReadWhole(column int) bool {
-	return !inPieces(r.layout.schema.columns[column].storage, !r.compressed && !r.layout.schema.swapped())
+	return !inPieces(r.layout.schema.columns[column].storage)
 }
 
 // Changed implements format.Reader.
