@@ -171,7 +171,9 @@ func batchOf(m message) (*batchMeta, error) {
 			t.f.fail("buffer %d of %d bytes at %d of a body of %d", i, e.length, e.offset, b.body)
 			break
 		}
-		b.buffers[i] = e
+		if e.length > 0 { // others may be said to lie anywhere
+			b.buffers[i] = e
+		}
 	}
 	if c, ok := t.table(3); ok {
 		b.codec = int8(c.u8(0))

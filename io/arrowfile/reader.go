@@ -291,8 +291,12 @@ func (r *reader) ReadSpan(ctx context.Context, span int, columns []int, yield fu
 	if err := r.file.Changed(); err != nil {
 		return err
 	}
-	step, inPieces, err := r.pieceRows(span, columns)
-	if err != nil {
+	var step int64
+	var inPieces bool
+	if err := guarded(func() (err error) {
+		step, inPieces, err = r.pieceRows(span, columns)
+		return err
+	}); err != nil {
 		return r.explain(fmt.Errorf("read %q: record batch %d: %w", r.name, span, err))
 	}
 	if inPieces {
@@ -300,7 +304,7 @@ func (r *reader) ReadSpan(ctx context.Context, span int, columns []int, yield fu
 	}
 	var batch arrow.RecordBatch
 	var view bool
-	err = guarded(func() (err error) {
+	err := guarded(func() (err error) {
 		batch, view, err = r.load(span, columns)
 		return err
 	})
