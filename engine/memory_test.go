@@ -294,24 +294,20 @@ func TestWideRowsAreFitted(t *testing.T) {
 	}
 }
 
-// The sizes of texts in Arrow files count, and whether they are read in pieces.
+// The sizes of texts in Arrow files count, decompressed, and that they are read in pieces.
 func TestFootprintOfArrowTexts(t *testing.T) {
 	const long = 1000
-	for _, c := range []struct {
-		compression string
-		cut         bool
-		least       int64 // of a row
-	}{{"none", true, long}, {"zstd", false, 24}} {
+	for _, compression := range []string{"none", "zstd", "lz4"} {
 		path := filepath.Join(t.TempDir(), "notes.arrow")
-		writeNotes(t, path, strings.Repeat("x", long), c.compression)
+		writeNotes(t, path, strings.Repeat("x", long), compression)
 		opts := sampleRun(t, "flights_linear", 1)
 		opts.Inputs, opts.IDs = []string{path}, []string{"note"}
 		plan, err := NewPlan(t.Context(), opts)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if f := plan.footprint(); f.cut != c.cut || f.row < c.least || f.result < c.least {
-			t.Errorf("%s: in pieces %v, rows of %d and %d bytes; want %v, %d at least", c.compression, f.cut, f.row, f.result, c.cut, c.least)
+		if f := plan.footprint(); !f.cut || f.row < long || f.result < long {
+			t.Errorf("%s: in pieces %v, rows of %d and %d bytes; want true, %d at least", compression, f.cut, f.row, f.result, long)
 		}
 		if err := plan.Close(); err != nil {
 			t.Error(err)

@@ -22,26 +22,18 @@ func TestValueBytesOfArrow(t *testing.T) {
 	}
 }
 
-// Large record batches are read whole where a column's rows lie anywhere, or where columns
-// without a fixed width are compressed.
+// Large record batches are read whole where a column's rows lie anywhere.
 func TestArrowReadWhole(t *testing.T) {
-	fixed := []string{"f32", "f64", "f16", "i8", "u64", "b", "fsb", "ts", "d32", "dec", "fsl"}
-	for _, c := range []struct {
-		file  string
-		whole []string // nil: all that have no fixed width
-	}{
-		{"all.arrow", []string{"lv", "ree", "du", "su"}},
-		{"all-zstd.stream", nil},
-		{"all-lz4.arrow", nil},
-	} {
-		d, err := Open(t.Context(), []string{"../arrowfile/testdata/pyarrow/" + c.file}, Options{})
+	whole := []string{"lv", "ree", "du", "su"}
+	for _, file := range []string{"all.arrow", "all-zstd.stream", "all-lz4.arrow"} {
+		d, err := Open(t.Context(), []string{"../arrowfile/testdata/pyarrow/" + file}, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, f := range d.Schema().Fields() {
-			want := slices.Contains(c.whole, f.Name) || c.whole == nil && !slices.Contains(fixed, f.Name)
+			want := slices.Contains(whole, f.Name)
 			if got := d.ReadWhole(f.Name); got != want {
-				t.Errorf("%s: ReadWhole(%q) = %v; want %v", c.file, f.Name, got, want)
+				t.Errorf("%s: ReadWhole(%q) = %v; want %v", file, f.Name, got, want)
 			}
 		}
 		if err := d.Close(); err != nil {
