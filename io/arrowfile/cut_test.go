@@ -17,6 +17,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/millrace/millrace/io/format"
@@ -239,7 +240,8 @@ func TestDamagedOffsetsInPieces(t *testing.T) {
 	field := arrow.Field{Name: "c", Type: column.DataType()}
 	batch := array.NewRecordBatch(arrow.NewSchema([]arrow.Field{field}, nil), []arrow.Array{column}, 2)
 	defer batch.Release()
-	data := ipcFile(t, batch)
+	// Of a compressed batch, whose buffers are not worth it, offsets are checked at once.
+	stored, squeezed := ipcFile(t, batch), ipcFile(t, batch, ipc.WithLZ4(), ipc.WithMinSpaceSavings(0.99))
 	for _, c := range []struct {
 		lists, texts []int32
 		want         string
@@ -256,12 +258,14 @@ func TestDamagedOffsetsInPieces(t *testing.T) {
 		{[]int32{0, 2, 4}, []int32{0, 1, 2, 3, 999}, "a buffer has"},
 		{[]int32{0, 2, 4}, []int32{0, 3, 2, 3, 999}, "offset 2 is 2 after 3"},
 	} {
-		broken := bytes.Replace(data, int32s(0, 2, 4), int32s(c.lists...), 1)
-		broken = bytes.Replace(broken, int32s(0, 1, 2, 3, 4), int32s(c.texts...), 1)
-		path := file(t, broken)
-		for _, held := range []int64{1, 1 << 40} {
-			if got := columnErrors(t, path, held)[0]; (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
-				t.Errorf("offsets %v and %v, held %d: %q; want %q", c.lists, c.texts, held, got, c.want)
+		for _, data := range [][]byte{stored, squeezed} {
+			broken := bytes.Replace(data, int32s(0, 2, 4), int32s(c.lists...), 1)
+			broken = bytes.Replace(broken, int32s(0, 1, 2, 3, 4), int32s(c.texts...), 1)
+			path := file(t, broken)
+			for _, held := range []int64{1, 1 << 40} {
+				if got := columnErrors(t, path, held)[0]; (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+					t.Errorf("offsets %v and %v, held %d: %q; want %q", c.lists, c.texts, held, got, c.want)
+				}
 			}
 		}
 	}
@@ -313,7 +317,8 @@ func TestViewsInPieces(t *testing.T) {
 }
 
 // Texts that lie scattered in their buffers are copied, short ones from the mapping and long
-// ones, and those of many columns, from the file.
+// ones, and those of many columns, from the file; compressed ones from where they are
+// decompressed to, several at a time where they lie near.
 func TestScatteredViewsInPieces(t *testing.T) {
 	const rows = 2000
 	text, headers := make([]byte, 1<<10*rows), []byte(nil)
@@ -335,9 +340,12 @@ func TestScatteredViewsInPieces(t *testing.T) {
 	field := arrow.Field{Name: "c", Type: column.DataType()}
 	batch := array.NewRecordBatch(arrow.NewSchema([]arrow.Field{field}, nil), []arrow.Array{column}, rows)
 	defer batch.Release()
-	path := file(t, ipcFile(t, batch))
-	for _, times := range []int{1, manyPieceColumns} {
-		r := mustOpen(t, path, format.ReadOptions{Allocator: checkedAllocator(t), HeldBytes: 1, ChunkBytes: int64(times) << 14})
+	for _, k := range []struct {
+		times, chunk int
+		options      []ipc.Option
+	}{{1, 16 << 10, nil}, {manyPieceColumns, 16 << 10, nil}, {1, 16 << 10, []ipc.Option{ipc.WithLZ4()}}, {1, 1 << 20, []ipc.Option{ipc.WithZstd()}}} {
+		times := k.times
+		r := mustOpen(t, file(t, ipcFile(t, batch, k.options...)), format.ReadOptions{Allocator: checkedAllocator(t), HeldBytes: 1, ChunkBytes: int64(times * k.chunk)})
 		row := 0
 		if err := r.ReadSpan(t.Context(), 0, slices.Repeat([]int{0}, times), func(b arrow.RecordBatch) error {
 			c := b.Column(times - 1).(*array.StringView)
@@ -347,7 +355,7 @@ func TestScatteredViewsInPieces(t *testing.T) {
 				}
 				row++
 			}
-			if size := bytesIn(c.Data()); size > 32<<10 {
+			if size := bytesIn(c.Data()); size > 2*k.chunk {
 				t.Errorf("%d rows before row %d hold %d bytes", c.Len(), row, size)
 			}
 			return nil

@@ -1,9 +1,7 @@
 package arrowfile
 
 import (
-	"encoding/binary"
 	"fmt"
-	"iter"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -169,139 +167,6 @@ func fromZero[T int32 | int64](o []T, row int64) (first, end int64, err error) {
 	return int64(start), int64(prev), nil
 }
 
-// viewed adds views, and what they reach of each buffer: from the first byte of it to
-// the last. Buffers that they do not reach are left out. Texts that lie scattered, as they
-// do once rows were sorted, are copied.
-func (p *pieces) viewed(out *pieceData, c *pieceColumn, from, n int64) error {
-	headers, err := p.copied(&c.values, from*viewBytes, (from+n)*viewBytes)
-	if err := out.add(headers, err); err != nil {
-		return err
-	}
-	v := views{headers: headers.Bytes(), row: parts{validity: out.buffers[0], first: from}, reached: make([]reach, len(c.views))}
-	sizes := make([]int64, len(c.views))
-	for i := range sizes {
-		sizes[i] = c.views[i].size
-	}
-	if err := checkViews(&v.row, v.headers, sizes); err != nil {
-		return err
-	}
-	if texts, spanned := v.measure(); spanned > scatteredTimes*texts {
-		return out.add(p.gathered(c, &v, texts))
-	}
-	for i := range v.reached {
-		if r := &v.reached[i]; r.end > 0 {
-			r.at = len(out.buffers) - 2
-			if err := out.add(p.bytes(&c.views[i], r.first, r.end)); err != nil {
-				return err
-			}
-		}
-	}
-	for view, buffer := range v.beside() {
-		r := &v.reached[buffer]
-		binary.NativeEndian.PutUint32(view[8:], uint32(r.at))
-		binary.NativeEndian.PutUint32(view[12:], uint32(offsetOf(view)-r.first))
-	}
-	return nil
-}
-
-// scatteredTimes as many bytes as texts have lie between the first and the last of them
-// where they are scattered.
-const scatteredTimes = 4
-
-// views are the views of a piece, which were checked.
-type views struct {
-	headers []byte
-	row     parts
-	reached []reach // of each buffer
-}
-
-// reach is a part of a buffer.
-type reach struct {
-	first, end int64
-	at         int // among the buffers that are given
-}
-
-// beside are the views whose texts lie beside them, with the number of their buffer. Views
-// of null rows are cleared.
-func (v *views) beside() iter.Seq2[[]byte, int] {
-	return func(yield func(view []byte, buffer int) bool) {
-		for i := range len(v.headers) / viewBytes {
-			view := v.headers[i*viewBytes : (i+1)*viewBytes]
-			switch {
-			case !v.row.valid(i):
-				clear(view)
-			case binary.NativeEndian.Uint32(view) > inlineBytes:
-				if !yield(view, int(binary.NativeEndian.Uint32(view[8:]))) {
-					return
-				}
-			}
-		}
-	}
-}
-
-func lengthOf(view []byte) int64 { return int64(binary.NativeEndian.Uint32(view)) }
-func offsetOf(view []byte) int64 { return int64(binary.NativeEndian.Uint32(view[12:])) }
-
-// measure finds what the views reach, and adds up their texts and those parts of buffers.
-func (v *views) measure() (texts, spanned int64) {
-	for view, buffer := range v.beside() {
-		r, first, end := &v.reached[buffer], offsetOf(view), offsetOf(view)+lengthOf(view)
-		if r.end == 0 {
-			r.first = first
-		}
-		r.first, r.end = min(r.first, first), max(r.end, end)
-		texts += end - first
-	}
-	for _, r := range v.reached {
-		spanned += r.end - r.first
-	}
-	return texts, spanned
-}
-
-// longText is the size from which on scattered texts are read from the file: it takes 2 us
-// for each. Shorter ones are copied from the mapping, whose pages, of which each text may
-// bring 2 MiB along, stay for those of the next pieces.
-const longText = 512
-
-// gathered gives the texts that views reach, one after the other.
-func (p *pieces) gathered(c *pieceColumn, v *views, size int64) (*memory.Buffer, error) {
-	texts, err := p.mem.buffer(size)
-	if err != nil {
-		return nil, err
-	}
-	at := int64(0)
-	for view, buffer := range v.beside() {
-		b, off, n := &c.views[buffer], offsetOf(view), lengthOf(view)
-		if err := p.text(texts.Bytes()[at:at+n], b, off); err != nil {
-			texts.Release()
-			return nil, err
-		}
-		binary.NativeEndian.PutUint32(view[8:], 0)
-		binary.NativeEndian.PutUint32(view[12:], uint32(at))
-		at += n
-	}
-	return texts, nil
-}
-
-// text copies a text from where it lies in a buffer.
-func (p *pieces) text(to []byte, b *pieceBuffer, off int64) error {
-	file, err := p.fileOf(b)
-	if file == nil && err == nil {
-		if len(to) < longText {
-			copy(to, b.view[off:])
-			return nil
-		}
-		file, err = p.opened()
-	}
-	if err == nil {
-		_, err = file.ReadAt(to, b.at+off)
-	}
-	if err != nil {
-		return fmt.Errorf("read rows: %w", err)
-	}
-	return nil
-}
-
 // bits gives n bits of a buffer, a copy where they do not begin with a byte.
 func (p *pieces) bits(b *pieceBuffer, from, n int64) (*memory.Buffer, error) {
 	raw, err := p.bytes(b, from/8, bitutil.BytesForBits(from+n))
@@ -403,19 +268,4 @@ func (p *pieces) reach(c *pieceColumn, from, n, values int64) (first, end int64)
 		return 0, 0
 	}
 	return first, end
-}
-
-// viewedBytes is the size of the texts of n rows that lie beside their views.
-func (p *pieces) viewedBytes(c *pieceColumn, from, n int64) (size int64) {
-	headers, err := p.bytes(&c.values, from*viewBytes, (from+n)*viewBytes)
-	if err != nil {
-		return 0
-	}
-	defer headers.Release()
-	for views := headers.Bytes(); len(views) >= viewBytes; views = views[viewBytes:] {
-		if text := int32(binary.NativeEndian.Uint32(views)); text > inlineBytes {
-			size += int64(text)
-		}
-	}
-	return size
 }

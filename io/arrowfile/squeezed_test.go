@@ -2,6 +2,8 @@ package arrowfile
 
 import (
 	"bytes"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -101,7 +103,7 @@ func TestSqueezedBatchesAreMeasuredDecompressed(t *testing.T) {
 		held int64
 		cut  bool
 	}{{rows * long / 2, true}, {rows * long * 2, false}} {
-		for what, options := range map[string][]ipc.Option{"none": nil, "lz4": {ipc.WithLZ4()}, "zstd": {ipc.WithZstd()}} {
+		for what, options := range map[string][]ipc.Option{"none": nil, "lz4": {ipc.WithLZ4()}, "zstd": {ipc.WithZstd()}, "as it is": {ipc.WithZstd(), ipc.WithMinSpaceSavings(1)}} {
 			r := mustOpen(t, file(t, ipcFile(t, batch, options...)), format.ReadOptions{HeldBytes: c.held, ChunkBytes: 16 * long})
 			pieces := 0
 			if err := r.ReadSpan(t.Context(), 0, []int{0}, func(arrow.RecordBatch) error {
@@ -112,6 +114,40 @@ func TestSqueezedBatchesAreMeasuredDecompressed(t *testing.T) {
 			}
 			if got := r.ValueBytes(0); got < long || got > long+8 {
 				t.Errorf("%s: a text has %d bytes; want %d, and its offset", what, got, long)
+			}
+		}
+	}
+}
+
+// A buffer without bytes may be said to lie anywhere.
+func TestEmptyBuffersLieNowhere(t *testing.T) {
+	b := array.NewStringBuilder(memory.DefaultAllocator)
+	defer b.Release()
+	for row := range 300 {
+		b.Append(fmt.Sprint("row ", row))
+	}
+	column := b.NewArray()
+	defer column.Release()
+	field := arrow.Field{Name: "c", Type: column.DataType()}
+	batch := array.NewRecordBatch(arrow.NewSchema([]arrow.Field{field}, nil), []arrow.Array{column}, 300)
+	defer batch.Release()
+	for what, options := range map[string][]ipc.Option{"none": nil, "lz4": {ipc.WithLZ4()}} {
+		data := ipcFile(t, batch, options...)
+		r := mustOpen(t, file(t, data), format.ReadOptions{})
+		meta, err := r.layout.batches[0].at(data)
+		if err != nil || meta.buffers[0].length != 0 {
+			t.Fatalf("validity of %v, %v", meta.buffers[0], err)
+		}
+		extents := func(validity int64) []byte {
+			e := binary.LittleEndian.AppendUint64(nil, uint64(validity))
+			e = binary.LittleEndian.AppendUint64(e, 0)
+			e = binary.LittleEndian.AppendUint64(e, uint64(meta.buffers[1].offset))
+			return binary.LittleEndian.AppendUint64(e, uint64(meta.buffers[1].length))
+		}
+		path := file(t, bytes.Replace(data, extents(0), extents(1<<40), 1))
+		for _, held := range []int64{1, 1 << 40} {
+			if got := columnErrors(t, path, held)[0]; got != "" {
+				t.Errorf("%s, held %d: %s", what, held, got)
 			}
 		}
 	}
@@ -157,5 +193,26 @@ func TestFlowTakesWideWindows(t *testing.T) {
 	}
 	if got, err := io.ReadAll(from); err != nil || !bytes.Equal(got, text) {
 		t.Errorf("%d bytes of %d, %v", len(got), len(text), err)
+	}
+}
+
+// Of a buffer that holds more than its rows need, what they need is written, and the rest
+// has to be there.
+func TestFlowKeepsWhatRowsNeed(t *testing.T) {
+	text := bytes.Repeat([]byte("what rows need "), 100_000)
+	for _, kept := range []int64{1, flowBytes, 3*flowBytes + 7, int64(len(text))} {
+		p := &pieces{}
+		l := &loader{meta: &batchMeta{codec: codecLZ4}}
+		if err := p.flow.into(p, l, flowing{stored: text, plain: true, size: int64(len(text)), kept: kept, word: bytesWord}); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, len(text)+1)
+		if n, err := p.scratch.ReadAt(got, 0); int64(n) != kept || !errors.Is(err, io.EOF) || !bytes.Equal(got[:n], text[:kept]) || p.size != kept {
+			t.Errorf("%d bytes and a size of %d, %v; want %d", n, p.size, err, kept)
+		}
+		if err := p.flow.into(p, l, flowing{stored: text, plain: true, size: int64(len(text)) + 1, kept: kept, word: bytesWord}); !errors.Is(err, format.ErrDamaged) {
+			t.Errorf("a byte more than there are: %v", err)
+		}
+		p.close()
 	}
 }
