@@ -17,12 +17,11 @@
 // A stream that comes through a pipe is read by a Stream, batch by batch, with the same
 // checks; a StreamWriter writes one for whoever reads it as it comes.
 //
-// A column that is not asked for is not touched. A span that is stored without
-// compression in the machine's byte order is given as one batch, or, if it is larger than
-// ReadOptions.HeldBytes, in pieces of ReadOptions.ChunkBytes; others are given in slices
-// of ReadOptions.ChunkRows, or, of columns of a fixed width, in such pieces. Large ones
-// with columns of these are given or decompressed whole: unions, run ends, list views,
-// and whatever has no fixed width where it is compressed or in the other byte order.
+// A column that is not asked for is not touched. A span that is, decompressed, larger than
+// ReadOptions.HeldBytes is given in pieces of ReadOptions.ChunkBytes. Of others, those that
+// are stored without compression in the machine's byte order are given as one batch, and
+// the rest in slices of ReadOptions.ChunkRows. So are large ones with columns of these:
+// unions, run ends, list views.
 //
 // Refused with format.ErrUnsupported: metadata before V4 (Arrow 0.8) and after
 // V5, Feather version 1, tensors, several streams in one file, unions with a
