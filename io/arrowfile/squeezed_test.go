@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -34,7 +35,7 @@ func textsAndLists(rows int) arrow.RecordBatch {
 			texts.AppendNull()
 			lists.AppendNull()
 		} else {
-			texts.Append(fmt.Sprint(row) + strings.Repeat(" and so on", random.IntN(100)))
+			texts.Append(strconv.Itoa(row) + strings.Repeat(" and so on", random.IntN(100)))
 			lists.Append(true)
 			for range random.IntN(200) {
 				lists.ValueBuilder().(*array.Float32Builder).AppendValues([]float32{random.Float32()}, []bool{random.IntN(9) > 0})
@@ -43,10 +44,10 @@ func textsAndLists(rows int) arrow.RecordBatch {
 		numbers.Append(int64(row))
 	}
 	columns := []arrow.Array{texts.NewArray(), numbers.NewArray(), lists.NewArray()}
-	var fields []arrow.Field
+	fields := make([]arrow.Field, 0, len(columns))
 	for i, c := range columns {
 		defer c.Release()
-		fields = append(fields, arrow.Field{Name: fmt.Sprint(i), Type: c.DataType(), Nullable: true})
+		fields = append(fields, arrow.Field{Name: strconv.Itoa(i), Type: c.DataType(), Nullable: true})
 	}
 	return array.NewRecordBatch(arrow.NewSchema(fields, nil), columns, int64(rows))
 }
