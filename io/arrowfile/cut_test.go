@@ -63,7 +63,7 @@ func compareCut(t *testing.T, path string, chunk int64, times int, want [][]stri
 // row, which begin anywhere in a byte of bits, and of some.
 func TestExpectedInPieces(t *testing.T) {
 	files := expected(t, "testdata/pyarrow.tsv")
-	var cut []arrow.Type
+	cut := make([]arrow.Type, 0, len(files))
 	for name := range seeds(t) {
 		path := filepath.Join("testdata/pyarrow", name)
 		for _, chunk := range []int64{1, 60, 300} {
