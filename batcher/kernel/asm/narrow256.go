@@ -163,7 +163,7 @@ func (h *held256) load(i, steps int) (values []VecVirtual) {
 	}
 	MOVQ(column.Offset(columnValues), p)
 	if steps > 1 {
-		prefetch(p, h.row, 4, 64)
+		prefetch(p, h.row, 4, 64, prefetchBytes256)
 	}
 	for s := range steps {
 		v := YMM()

@@ -143,7 +143,7 @@ func (r *rower) generate512(validity bool) {
 			p := GP64()
 			MOVQ(Mem{Base: cols, Disp: i*columnBytes + columnValues}, p)
 			if !tail {
-				prefetch(p, row, r.from, r.from*step*steps)
+				prefetch(p, row, r.from, r.from*step*steps, prefetchBytes)
 			}
 			c := &wideColumn{
 				fill:    Mem{Base: cols, Disp: i*columnBytes + columnFill},

@@ -90,7 +90,7 @@ func (r *rower) generate256(validity, alike bool) {
 		p := GP64()
 		MOVQ(Mem{Base: cols, Disp: i*columnBytes + columnValues}, p)
 		if fetch {
-			prefetch(p, row, r.from, r.from*step)
+			prefetch(p, row, r.from, r.from*step, prefetchBytes256)
 		}
 		k.at = func(disp int) Mem { return Mem{Base: p, Index: row, Scale: uint8(r.from), Disp: disp} }
 		k.count = func(changed VecVirtual, lane int) {
