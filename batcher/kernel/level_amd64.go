@@ -27,14 +27,14 @@ func levels() []*level {
 	avx2.expands[1] = expandKernel{expand1AVX2, expand1ValidAVX2}
 	avx2.expands[4] = expandKernel{expand4AVX2, expand4ValidAVX2}
 	avx2.expands[8] = expandKernel{expand8AVX2, expand8ValidAVX2}
-	avx2.rowsSame[4] = rowsKernel{all: rows4AVX2, valid: rows4ValidAVX2, alike: rows4ValidAlikeAVX2}
+	avx2.rowsSame[4] = rowsKernel{all: rows4AVX2, valid: rows4ValidAVX2, turned: rows4TurnedAVX2}
 	avx2.rowsSame[8] = rowsKernel{all: rows8AVX2, valid: rows8ValidAVX2}
 	avx2.rows[kindF64][kindF32] = rowsKernel{all: rowsF64F32AVX2, valid: rowsF64F32ValidAVX2}
 	avx2.rows[kindI64][kindF32] = rowsKernel{all: rowsI64F32AVX2, valid: rowsI64F32ValidAVX2}
 	avx2.rows[kindI64][kindI32] = rowsKernel{all: rowsI64I32AVX2, valid: rowsI64I32ValidAVX2}
 	avx2.rows[kindI64][kindF64] = rowsKernel{all: rowsI64F64AVX2, valid: rowsI64F64ValidAVX2}
 	avx2.rows[kindI32][kindF32] = rowsKernel{all: rowsI32F32AVX2, valid: rowsI32F32ValidAVX2}
-	avx2.rows[kindI32][kindF32].quick = &rowsKernel{all: rowsI32F32QuickAVX2, valid: rowsI32F32QuickValidAVX2, alike: rowsI32F32QuickValidAlikeAVX2}
+	avx2.rows[kindI32][kindF32].quick = &rowsKernel{all: rowsI32F32QuickAVX2, valid: rowsI32F32QuickValidAVX2, turned: rowsI32F32QuickTurnedAVX2}
 	avx2.rows[kindI32][kindF64] = rowsKernel{all: rowsI32F64AVX2, valid: rowsI32F64ValidAVX2}
 	avx2.rows[kindF32][kindF64] = rowsKernel{all: rowsF32F64AVX2, valid: rowsF32F64ValidAVX2}
 	avx2.rows[kindI32][kindI64] = rowsKernel{all: rowsI32I64AVX2, valid: rowsI32I64ValidAVX2}

@@ -52,6 +52,9 @@ const (
 	// bitsRead is how many bytes of a bitmap kernels read at a time, and
 	// rowStep how many rows they make at least.
 	bitsRead, rowStep = 4, 16
+	// leastTurned is how many rows' validity bits are worth to be turned first: as many as
+	// a kernel does.
+	leastTurned = 128
 )
 
 // signs are those of rowColumn, by the size of a value and the shift.
@@ -90,6 +93,7 @@ type Group[D Number] struct {
 
 	args   [rowColumns]rowColumn
 	ends   [rowColumns][8]byte // the ends of bitmaps
+	turned [2]bitRows          // of bools, and of validity
 	expand *expandSpace        // for bools
 	last   struct {            // the last rows
 		args   [rowColumns]rowColumn
@@ -149,11 +153,8 @@ func (g *Group[D]) rows(l *level, dst []D, stride, from, to int) bool {
 	if l.wholeSteps && width < StepColumns && stride != width {
 		return false
 	}
-	run := rowsRun{kernel: k.all, size: kindSize(kind), end: to, masked: masked, wholeSteps: l.wholeSteps}
-	if masked {
-		run.kernel, run.alike = k.valid, k.alike
-	}
-	ok := g.runQuick(k.quick, run, dst, stride, from, to) || g.runAll(run, dst, stride, from, to)
+	run := rowsRun{size: kindSize(kind), end: to, masked: masked, level: l}
+	ok := g.runQuick(k.quick, run, dst, stride, from, to) || g.runAll(run.by(k), dst, stride, from, to)
 	for i := range g.Columns {
 		g.Rounded[i] = g.args[i].rounded
 	}
@@ -170,7 +171,7 @@ func (g *Group[D]) runAll(r rowsRun, dst []D, stride, from, to int) bool {
 	for i := len(g.Columns); i < rowColumns; i++ {
 		g.args[i] = rowColumn{values: g.args[0].values, bits: pointer(allValid), signs: signs[sizeOf[D]()][0], line: g.args[0].line}
 	}
-	if r.wholeSteps {
+	if r.level.wholeSteps {
 		return g.runSteps(r, dst, stride, from, to)
 	}
 	return g.run(r, dst, stride, from, to)
@@ -178,11 +179,19 @@ func (g *Group[D]) runAll(r rowsRun, dst []D, stride, from, to int) bool {
 
 // rowsRun is a kernel for values of some size.
 type rowsRun struct {
-	kernel, alike func(dst, cols *byte, stride, rows, width int) (beyond int)
-	size          int
-	end           int // the last row's, and one
+	level          *level
+	kernel, turned func(dst, cols *byte, stride, rows, width int) (beyond int)
+	size           int
+	end            int // the last row's, and one
+	masked         bool
+}
 
-	masked, wholeSteps bool
+// by is the same run by some kernel.
+func (r rowsRun) by(k *rowsKernel) rowsRun {
+	if r.kernel, r.turned = k.all, nil; r.masked {
+		r.kernel, r.turned = k.valid, k.turned
+	}
+	return r
 }
 
 // run runs a kernel over some rows.
@@ -192,31 +201,42 @@ func (g *Group[D]) run(r rowsRun, dst []D, stride, from, to int) bool {
 		if r.masked {
 			n = g.openBitmaps(r, at, min(n, rowBits))
 		}
-		kernel := r.kernel
-		if r.alike != nil && g.alike() {
-			kernel = r.alike
-		}
-		if kernel(pointer(dst[(at-from)*stride:]), (*byte)(unsafe.Pointer(&g.args)), stride*sizeOf[D](), n, len(g.Columns)) != 0 {
+		if r.kernel(pointer(dst[(at-from)*stride:]), (*byte)(unsafe.Pointer(&g.args)), stride*sizeOf[D](), n, len(g.Columns)) != 0 {
 			return false
 		}
-		if at += n; at < r.end { // and else it would point at what is not theirs
-			for i := range g.args {
-				g.args[i].values = advance(g.args[i].values, n*r.size)
-			}
-		}
+		at += n
+		g.advance(r, at, n)
 	}
 	return true
 }
 
-// alike says whether all columns have the same fill, and bits that begin at the
-// same shift.
-func (g *Group[D]) alike() bool {
-	for i := range g.Columns {
-		if g.args[i].fill != g.args[0].fill || g.args[i].shift != g.args[0].shift {
-			return false
-		}
+// advance has all columns' values begin n rows later, with row at, unless they end there:
+// then they would point at what is not theirs.
+func (g *Group[D]) advance(r rowsRun, at, n int) {
+	if at >= r.end {
+		return
 	}
-	return true
+	for i := range g.args {
+		g.args[i].values = advance(g.args[i].values, n*r.size)
+	}
+}
+
+// runTurned runs a kernel that takes validity bits by rows, as far as it is worth to turn
+// them, and gives the row it has come to.
+func (g *Group[D]) runTurned(r rowsRun, dst []D, stride, from, to int) (at int, ok bool) {
+	for at = from; to-at >= leastTurned; {
+		n := min(to-at, expandRows)
+		g.turnBits(r.level, turnedValidity, at, n, (*Column[D]).validBits)
+		for i := range g.Columns {
+			g.args[i].bits = &g.turned[turnedValidity].rows[i]
+		}
+		if r.turned(pointer(dst[(at-from)*stride:]), (*byte)(unsafe.Pointer(&g.args)), stride*sizeOf[D](), n, len(g.Columns)) != 0 {
+			return at, false
+		}
+		at += n
+		g.advance(r, at, n)
+	}
+	return at, true
 }
 
 // runSteps runs a kernel that makes whole steps. Rows narrower than a step are
@@ -228,7 +248,14 @@ func (g *Group[D]) runSteps(r rowsRun, dst []D, stride, from, to int) bool {
 	if width < StepColumns {
 		even = max(n-(StepColumns+width-1)/width, 0) &^ (stepRows - 1)
 	}
-	if !g.run(r, dst, stride, from, from+even) {
+	begin := from
+	if r.turned != nil && width >= StepColumns {
+		var ok bool
+		if begin, ok = g.runTurned(r, dst, stride, from, from+even); !ok {
+			return false
+		}
+	}
+	if begin < from+even && !g.run(r, dst[(begin-from)*stride:], stride, begin, from+even) {
 		return false
 	}
 	for at := even; at < n; at += rowStep {
@@ -300,7 +327,7 @@ func (g *Group[D]) openBitmaps(r rowsRun, at, n int) int {
 		default:
 			arg.bits, arg.shift = &c.validity[bit>>3], bit&7
 		}
-		if r.wholeSteps {
+		if r.level.wholeSteps {
 			arg.signs = signs[sizeOf[D]()][arg.shift]
 		}
 	}

@@ -79,14 +79,14 @@ func rows() {
 		{name: "rowsI64F32Quick", from: 8, to: 4, notes: inexact, wide: wideQuickLongs},
 		{name: "rowsI64F64Quick", from: 8, to: 8, notes: inexact, wide: wideOne(VCVTQQ2PD)},
 	}, append(append(bounds(), narrow()), affines()...)...) {
-		for _, validity := range []bool{false, true} {
+		for i, validity := range []bool{false, true} {
 			if r.lanes != nil && !r.twoSteps {
-				r.generate256(validity, false)
+				r.generate256([...]nullsKind{noNulls, byColumn}[i])
 			}
 			r.generate512(validity)
 		}
 		if r.from == 4 && r.to == 4 && r.prepare == nil && !r.affine {
-			r.generate256(true, true)
+			r.generate256(byRow)
 		}
 	}
 }
