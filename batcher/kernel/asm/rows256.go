@@ -71,10 +71,20 @@ func (r *rower) generate256(nulls nullsKind) {
 		LEAQ(slidingBits, table)
 	}
 
+	// Kernels that need no more of a column in a step than where its values are keep that
+	// in registers, and what only the next columns need lies on the stack.
+	held := r.prepare == nil && !r.affine && nulls != byColumn
+	colsAt, firstAt, endAt := AllocLocal(8), AllocLocal(8), AllocLocal(8)
+	var bases [rowsColumns]GPVirtual
+	var turned GPVirtual
+
 	// load gives a column's eight values in one register or two.
 	load := func(i int, fetch bool) []VecVirtual {
-		p := GP64()
-		MOVQ(Mem{Base: cols, Disp: i*columnBytes + columnValues}, p)
+		p := bases[i]
+		if !held {
+			p = GP64()
+			MOVQ(Mem{Base: cols, Disp: i*columnBytes + columnValues}, p)
+		}
 		if fetch {
 			prefetch(p, row, r.from, r.from*step, prefetchBytes256)
 		}
@@ -126,9 +136,35 @@ func (r *rower) generate256(nulls nullsKind) {
 	MOVQ(rowAt, row)
 	MOVQ(first, d)
 	MOVQ(chunk, left)
+	if held {
+		MOVQ(cols, colsAt)
+		MOVQ(first, firstAt)
+		ADDQ(row, left)
+		MOVQ(left, endAt)
+		for i := range bases {
+			bases[i] = GP64()
+			MOVQ(Mem{Base: cols, Disp: i*columnBytes + columnValues}, bases[i])
+		}
+	}
 	var fills VecVirtual
 	if nulls == byRow {
 		fills = fillsOf(cols)
+		turned = GP64()
+		MOVQ(Mem{Base: cols, Disp: columnBits}, turned)
+	}
+
+	// unless and again go on after a step, where it was the last and where it was not.
+	unless, again := JLE, JG
+	made := func() {
+		ADDQ(U8(step), row)
+		SUBQ(U8(step), left)
+	}
+	if held {
+		unless, again = JGE, JL
+		made = func() {
+			ADDQ(U8(step), row)
+			CMPQ(row, endAt)
+		}
 	}
 
 	at := rowsAt{d, stride, stride3}
@@ -148,7 +184,7 @@ func (r *rower) generate256(nulls nullsKind) {
 			}
 			rows := joinEightFours(left, turn4(right))
 			if nulls == byRow {
-				putValid(at, rows, turnedBits(cols, row), fills)
+				putValid(at, rows, turnedBits(turned, row), fills)
 				return
 			}
 			for i, row := range rows {
@@ -185,20 +221,28 @@ func (r *rower) generate256(nulls nullsKind) {
 	if r.from == 4 {
 		together = 2 * step // to fetch what no step comes to write does no harm
 	}
-	r.prefetchRows(first, dstAt, at, together, "fetched")
+	if held {
+		tmp := GP64()
+		MOVQ(firstAt, tmp)
+		r.prefetchRows(tmp, dstAt, at, together, "fetched")
+	} else {
+		r.prefetchRows(first, dstAt, at, together, "fetched")
+	}
 	turn(true)
-	ADDQ(U8(step), row)
-	SUBQ(U8(step), left)
+	made()
 	if r.from == 4 {
 		// A step is half a cache line of a column: the other half is there.
-		JLE(LabelRef("next"))
+		unless(LabelRef("next"))
 		turn(false)
-		ADDQ(U8(step), row)
-		SUBQ(U8(step), left)
+		made()
 	}
-	JG(LabelRef("step"))
+	again(LabelRef("step"))
 
 	Label("next")
+	if held {
+		MOVQ(colsAt, cols)
+		MOVQ(firstAt, first)
+	}
 	// The next eight columns, or the last.
 	SUBQ(U8(rowsColumns), columnsLeft)
 	JLE(LabelRef("done"))

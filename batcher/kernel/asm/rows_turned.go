@@ -44,9 +44,8 @@ func fillsOf(cols Register) VecVirtual {
 }
 
 // turnedBits are those of the next eight rows; the last one's are signs.
-func turnedBits(cols, row Register) VecVirtual {
-	bits, signs := GP64(), YMM()
-	MOVQ(Mem{Base: cols, Disp: columnBits}, bits)
+func turnedBits(bits, row Register) VecVirtual {
+	signs := YMM()
 	VPMOVZXBD(Mem{Base: bits, Index: row, Scale: turnedBytes / 8}, signs)
 	VPSLLD(U8(31-7), signs, signs)
 	return signs
