@@ -98,10 +98,12 @@ func checkAffine[S, D Number](t *testing.T) {
 	t.Run(fmt.Sprintf("from=%T/to=%T", from, to), func(t *testing.T) {
 		leveltest.Each(t, levels(), 3*rowColumns+1, func(t *rapid.T, l *level, g *leveltest.Guards) {
 			n, r := rapid.IntRange(0, 100).Draw(t, "n"), drawRandom(t)
+			n += rapid.SampledFrom([]int{0, 0, -n % stepRows, 90}).Draw(t, "more") // 90: validity bits may be turned first
 			first := rapid.IntRange(0, min(n, 20)).Draw(t, "first")
 			width := rapid.IntRange(1, RowColumns[D]()).Draw(t, "width")
 			gap := rapid.SampledFrom([]int{0, 0, 1, 5}).Draw(t, "gap")
 			wild := rapid.SampledFrom([]float64{0, 0.01, 0.2}).Draw(t, "wild")
+			onlyNaN := rapid.Bool().Draw(t, "of special values only NaN") && isFloating[S]()
 			nulls := rapid.SampledFrom([]int{0, 1, 2}).Draw(t, "columns with nulls") // none, some, all
 			bounds := rapid.Bool().Draw(t, "bounds alone")
 			size := 0
@@ -120,7 +122,11 @@ func checkAffine[S, D Number](t *testing.T) {
 					if isFloating[S]() {
 						src[i] += S(r.NormFloat64())
 					}
-					if r.Float64() < wild {
+					switch special := r.Float64() < wild; {
+					case special && onlyNaN:
+						nan := math.NaN()
+						src[i] = S(nan)
+					case special:
 						src[i], judged = drawSpecial[S](r), false
 					}
 					if kindOf[S]() == kindOf[D]() && src[i] != src[i] { //nolint:gocritic // it is NaN

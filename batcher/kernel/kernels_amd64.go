@@ -154,25 +154,35 @@ func castF64F32AVX512(dst *byte, src *byte, n int) (rounded int, clean int, beyo
 //go:noescape
 func castF64F32ValidAVX512(dst *byte, src *byte, n int, bits *byte, bit int, fill uint64) (rounded int, clean int, beyond int)
 
-// narrowF32QuickAVX2 makes rows of columns; see the generator.
-//
-//go:noescape
-func narrowF32QuickAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-
 // narrowF32QuickValidAVX2 makes rows of columns; see the generator.
 //
 //go:noescape
 func narrowF32QuickValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// narrowF32ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func narrowF32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
 // narrowF32AVX2 makes rows of columns; see the generator.
 //
 //go:noescape
 func narrowF32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
-// narrowF32ValidAVX2 makes rows of columns; see the generator.
+// narrowF32TurnedAVX2 makes rows of columns; see the generator.
 //
 //go:noescape
-func narrowF32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+func narrowF32TurnedAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// narrowF32QuickAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func narrowF32QuickAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// narrowF32QuickTurnedAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func narrowF32QuickTurnedAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
 // rows4AVX2 makes rows of columns; see the generator.
 //

@@ -40,8 +40,8 @@ func levels() []*level {
 	avx2.rows[kindI32][kindI64] = rowsKernel{all: rowsI32I64AVX2, valid: rowsI32I64ValidAVX2}
 	avx2.bounds[kindF32] = rowsKernel{all: boundF32AVX2, valid: boundF32ValidAVX2}
 	avx2.bounds[kindF64] = rowsKernel{all: boundF64AVX2, valid: boundF64ValidAVX2}
-	avx2.narrow, avx2.narrowValues = rowsKernel{all: narrowF32AVX2, valid: narrowF32ValidAVX2}, narrowF32ValuesAVX2
-	avx2.narrow.quick = &rowsKernel{all: narrowF32QuickAVX2, valid: narrowF32QuickValidAVX2}
+	avx2.narrow, avx2.narrowValues = rowsKernel{all: narrowF32AVX2, valid: narrowF32ValidAVX2, turned: narrowF32TurnedAVX2}, narrowF32ValuesAVX2
+	avx2.narrow.quick = &rowsKernel{all: narrowF32QuickAVX2, valid: narrowF32QuickValidAVX2, turned: narrowF32QuickTurnedAVX2}
 	avx2.affines[kindF32][kindF32] = rowsKernel{all: affineF32F32AVX2, valid: affineF32F32ValidAVX2}
 	avx2.affineValues[kindF32][kindF32] = affineF32F32ValuesAVX2
 	avx2.affines[kindF32][kindF64] = rowsKernel{all: affineF32F64AVX2, valid: affineF32F64ValidAVX2}

@@ -16,6 +16,37 @@ import "math"
 // sign: y is monotonic, and an infinite x stays infinite.
 type narrowLine struct{ zero, slope, rest, add float32 }
 
+// acrossLines has what a kernel computes whole rows by: of each parameter of a narrow
+// function, that of all columns side by side. See asm.
+type acrossLines [acrossParams][rowColumns]uint32
+
+const (
+	acrossZero = iota
+	acrossSlope
+	acrossRest
+	acrossAdd
+	acrossLeast
+	acrossMost
+	acrossKeepNaN
+	acrossFill
+	acrossParams
+)
+
+// setAcross is from the columns' functions.
+func (a *rowArgs) setAcross() {
+	for i := range a.columns {
+		c, n := &a.columns[i], &a.columns[i].line.narrow
+		a.across[acrossZero][i] = math.Float32bits(n.zero)
+		a.across[acrossSlope][i] = math.Float32bits(n.slope)
+		a.across[acrossRest][i] = math.Float32bits(n.rest)
+		a.across[acrossAdd][i] = math.Float32bits(n.add)
+		a.across[acrossLeast][i] = uint32(c.line.least)
+		a.across[acrossMost][i] = uint32(c.line.most)
+		a.across[acrossKeepNaN][i] = uint32(c.line.keepNaN)
+		a.across[acrossFill][i] = uint32(c.fill)
+	}
+}
+
 // narrowest and narrowMost bound slopes and zeros so that nothing but y overflows and
 // no rest loses digits.
 const narrowLeast, narrowMost = 0x1p-60, 0x1p60

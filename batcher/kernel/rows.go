@@ -41,6 +41,12 @@ type rowColumn struct {
 	line  rowLine
 }
 
+// rowArgs is what kernels know about a group's columns.
+type rowArgs struct {
+	columns [rowColumns]rowColumn
+	across  acrossLines
+}
+
 const (
 	// rowColumns is how many columns a kernel takes at most, rowBits how many
 	// rows with validity at a time.
@@ -91,12 +97,12 @@ type Group[D Number] struct {
 	// those of one before were not.
 	doubts [kinds]int
 
-	args   [rowColumns]rowColumn
+	args   rowArgs
 	ends   [rowColumns][8]byte // the ends of bitmaps
 	turned [2]bitRows          // of bools, and of validity
 	expand *expandSpace        // for bools
 	last   struct {            // the last rows
-		args   [rowColumns]rowColumn
+		args   rowArgs
 		values [rowColumns][8 * rowStep]byte
 		rows   [64 * (rowStep + 1)]byte
 	}
@@ -153,10 +159,10 @@ func (g *Group[D]) rows(l *level, dst []D, stride, from, to int) bool {
 	if l.wholeSteps && width < StepColumns && stride != width {
 		return false
 	}
-	run := rowsRun{size: kindSize(kind), end: to, masked: masked, level: l}
+	run := rowsRun{size: kindSize(kind), end: to, masked: masked, lines: lines, level: l}
 	ok := g.runQuick(k.quick, run, dst, stride, from, to) || g.runAll(run.by(k), dst, stride, from, to)
 	for i := range g.Columns {
-		g.Rounded[i] = g.args[i].rounded
+		g.Rounded[i] = g.args.columns[i].rounded
 	}
 	return ok
 }
@@ -165,11 +171,14 @@ func (g *Group[D]) rows(l *level, dst []D, stride, from, to int) bool {
 func (g *Group[D]) runAll(r rowsRun, dst []D, stride, from, to int) bool {
 	for i := range g.Columns {
 		c := &g.Columns[i]
-		g.args[i].values, g.args[i].fill, g.args[i].rounded = advance(c.values, from*r.size), c.fill, 0
+		g.args.columns[i].values, g.args.columns[i].fill, g.args.columns[i].rounded = advance(c.values, from*r.size), c.fill, 0
 	}
 	// What is beyond the width is read, not written.
 	for i := len(g.Columns); i < rowColumns; i++ {
-		g.args[i] = rowColumn{values: g.args[0].values, bits: pointer(allValid), signs: signs[sizeOf[D]()][0], line: g.args[0].line}
+		g.args.columns[i] = rowColumn{values: g.args.columns[0].values, bits: pointer(allValid), signs: signs[sizeOf[D]()][0], line: g.args.columns[0].line}
+	}
+	if r.lines {
+		g.args.setAcross()
 	}
 	if r.level.wholeSteps {
 		return g.runSteps(r, dst, stride, from, to)
@@ -183,7 +192,7 @@ type rowsRun struct {
 	kernel, turned func(dst, cols *byte, stride, rows, width int) (beyond int)
 	size           int
 	end            int // the last row's, and one
-	masked         bool
+	masked, lines  bool
 }
 
 // by is the same run by some kernel.
@@ -216,8 +225,8 @@ func (g *Group[D]) advance(r rowsRun, at, n int) {
 	if at >= r.end {
 		return
 	}
-	for i := range g.args {
-		g.args[i].values = advance(g.args[i].values, n*r.size)
+	for i := range g.args.columns {
+		g.args.columns[i].values = advance(g.args.columns[i].values, n*r.size)
 	}
 }
 
@@ -228,7 +237,7 @@ func (g *Group[D]) runTurned(r rowsRun, dst []D, stride, from, to int) (at int, 
 		n := min(to-at, expandRows)
 		g.turnBits(r.level, turnedValidity, at, n, (*Column[D]).validBits)
 		for i := range g.Columns {
-			g.args[i].bits = &g.turned[turnedValidity].rows[i]
+			g.args.columns[i].bits = &g.turned[turnedValidity].rows[i]
 		}
 		if r.turned(pointer(dst[(at-from)*stride:]), (*byte)(unsafe.Pointer(&g.args)), stride*sizeOf[D](), n, len(g.Columns)) != 0 {
 			return at, false
@@ -266,7 +275,7 @@ func (g *Group[D]) runSteps(r rowsRun, dst []D, stride, from, to int) bool {
 	if width > StepColumns && width%StepColumns != 0 {
 		// These columns were done twice.
 		for i := width - StepColumns; i < width&^(StepColumns-1); i++ {
-			g.args[i].rounded /= 2
+			g.args.columns[i].rounded /= 2
 		}
 	}
 	return true
@@ -281,20 +290,21 @@ func (g *Group[D]) runLast(r rowsRun, dst []D, stride, from, to int) bool {
 	}
 	clear(g.last.values[:])
 	clear(g.last.rows[:])
-	for i := range g.args {
+	for i := range g.args.columns {
 		v := &g.last.values[i]
 		if i < len(g.Columns) {
-			copy(v[:], unsafe.Slice(g.args[i].values, n*r.size))
+			copy(v[:], unsafe.Slice(g.args.columns[i].values, n*r.size))
 			if to < r.end {
-				g.args[i].values = advance(g.args[i].values, n*r.size)
+				g.args.columns[i].values = advance(g.args.columns[i].values, n*r.size)
 			}
 		}
-		g.last.args[i] = g.args[i]
-		g.last.args[i].values = &v[0]
+		g.last.args.columns[i] = g.args.columns[i]
+		g.last.args.columns[i].values = &v[0]
 	}
+	g.last.args.across = g.args.across
 	beyond := r.kernel(&g.last.rows[0], (*byte)(unsafe.Pointer(&g.last.args)), line, (n+stepRows-1)&^(stepRows-1), len(g.Columns))
 	for i := range g.Columns {
-		g.args[i].rounded = g.last.args[i].rounded
+		g.args.columns[i].rounded = g.last.args.columns[i].rounded
 	}
 	for i := range n {
 		copy(Bytes(dst[i*stride:][:len(g.Columns)]), g.last.rows[i*line:])
@@ -316,7 +326,7 @@ func (g *Group[D]) openBitmaps(r rowsRun, at, n int) int {
 		short = false
 	}
 	for i := range g.Columns {
-		c, arg := &g.Columns[i], &g.args[i]
+		c, arg := &g.Columns[i], &g.args.columns[i]
 		bit := c.bit + at
 		switch {
 		case c.validity == nil:

@@ -51,6 +51,8 @@ type rower struct {
 	// twoSteps says that with AVX-512 two steps of a column are made at a time.
 	twoSteps bool
 	slow     bool // computes longer than it waits for memory
+	// across says that with AVX2 a narrow function is computed by rows; nans are filled.
+	across, nans bool
 }
 
 // pairs are the indexes that interleave the lanes of two registers.
@@ -64,6 +66,7 @@ func rows() {
 		}
 	}
 	narrows256()
+	narrowRows()
 	for _, r := range append([]rower{
 		{name: "rows4", from: 4, to: 4, wide: wide4, lanes: lanesSame(1)},
 		{name: "rowsF64F32", from: 8, to: 4, judges: true, wide: wideDoubles, prepare: prepareDoubles, lanes: lanesDoubles},

@@ -77,6 +77,7 @@ func (r *rower) generate256(nulls nullsKind) {
 	colsAt, firstAt, endAt := AllocLocal(8), AllocLocal(8), AllocLocal(8)
 	var bases [rowsColumns]GPVirtual
 	var turned GPVirtual
+	var line *acrossLine
 
 	// load gives a column's eight values in one register or two.
 	load := func(i int, fetch bool) []VecVirtual {
@@ -146,11 +147,18 @@ func (r *rower) generate256(nulls nullsKind) {
 			MOVQ(Mem{Base: cols, Disp: i*columnBytes + columnValues}, bases[i])
 		}
 	}
-	var fills VecVirtual
+	blend := func(v, signs VecVirtual) {}
 	if nulls == byRow {
-		fills = fillsOf(cols)
 		turned = GP64()
 		MOVQ(Mem{Base: cols, Disp: columnBits}, turned)
+	}
+	switch {
+	case r.across:
+		line = r.openAcross(first, dstAt, nulls)
+		blend = line.fill
+	case nulls == byRow:
+		fills := fillsOf(cols)
+		blend = func(v, signs VecVirtual) { VBLENDVPS(signs, v, fills, v) }
 	}
 
 	// unless and again go on after a step, where it was the last and where it was not.
@@ -183,8 +191,11 @@ func (r *rower) generate256(nulls nullsKind) {
 				right[c] = load(4+c, fetch)[0]
 			}
 			rows := joinEightFours(left, turn4(right))
+			if line != nil {
+				rows = line.through(rows)
+			}
 			if nulls == byRow {
-				putValid(at, rows, turnedBits(turned, row), fills)
+				putValid(at, rows, turnedBits(turned, row), blend)
 				return
 			}
 			for i, row := range rows {

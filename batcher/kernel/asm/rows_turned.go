@@ -51,9 +51,9 @@ func turnedBits(bits, row Register) VecVirtual {
 	return signs
 }
 
-// putValid writes eight rows, from the last to the first, with fills where a value is not
-// valid, and has d move on.
-func putValid(at rowsAt, rows [8]func() VecVirtual, signs, fills VecVirtual) {
+// putValid writes eight rows, from the last to the first, and has d move on. blend puts
+// fills where a value is not valid, which signs say.
+func putValid(at rowsAt, rows [8]func() VecVirtual, signs VecVirtual, blend func(v, signs VecVirtual)) {
 	lower := rowsAt{GP64(), at.stride, at.stride3}
 	LEAQ(Mem{Base: at.d, Index: at.stride, Scale: 4}, lower.d)
 	for i := len(rows) - 1; i >= 0; i-- {
@@ -61,7 +61,7 @@ func putValid(at rowsAt, rows [8]func() VecVirtual, signs, fills VecVirtual) {
 		if i >= 4 {
 			to = lower
 		}
-		VBLENDVPS(signs, v, fills, v)
+		blend(v, signs)
 		VMOVUPS(v, to.row(i))
 		if i > 0 {
 			VPADDD(signs, signs, signs)
