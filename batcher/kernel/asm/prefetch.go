@@ -28,7 +28,7 @@ func prefetch(base, row Register, elem, bytes, ahead int) {
 // many are on their way at once. Lines of 4-byte values are half made by the columns
 // before: those of the first columns fetch them. Affine kernels are slower with it.
 func (r *rower) prefetchRows(first Register, dstAt Mem, rows rowsAt, step int, done string) {
-	if r.affine || r.across {
+	if r.affine {
 		return
 	}
 	if r.to == 4 {
