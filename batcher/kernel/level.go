@@ -52,7 +52,7 @@ type (
 	fillKernel   func(dst, src *byte, n int, bits *byte, bit int, fill uint64)
 	spreadKernel func(dst *byte, n int, bits *byte, bit int, one uint64)
 	// rowsKernel makes rows of up to 16 columns; see asm. turned, which may be nil, is
-	// valid for validity bits that were turned to rows, and at least StepColumns columns.
+	// valid for validity bits that were turned to rows.
 	rowsKernel struct {
 		all, valid, turned func(dst, cols *byte, stride, rows, width int) (beyond int)
 		// quick, which may be nil, is the same for easy values, of which none is NaN or

@@ -258,7 +258,7 @@ func (g *Group[D]) runSteps(r rowsRun, dst []D, stride, from, to int) bool {
 		even = max(n-(StepColumns+width-1)/width, 0) &^ (stepRows - 1)
 	}
 	begin := from
-	if r.turned != nil && width >= StepColumns {
+	if r.turned != nil {
 		var ok bool
 		if begin, ok = g.runTurned(r, dst, stride, from, from+even); !ok {
 			return false

@@ -110,7 +110,12 @@ func (g *Group[D]) turnBits(l *level, which, at, n int, bitmap func(c *Column[D]
 			shiftBits(x.columns[i], bits, bit, n)
 		}
 	}
-	transpose(l, x.rows, most, x.columns[:len(g.Columns)], bytes)
+	// There are kernels for eight columns.
+	width := len(g.Columns)
+	for ; width < min(StepColumns, most); width++ {
+		x.columns[width] = allValid[:bytes]
+	}
+	transpose(l, x.rows, most, x.columns[:width], bytes)
 }
 
 // shiftBits copies n bits from bit on; what is beyond them in the last byte is

@@ -129,8 +129,11 @@ func checkMany[S, D Number](t *testing.T, l *level) {
 	}
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, n := range []int{leastTurned, expandRows, expandRows + 24, expandRows + leastTurned + 3, 2*expandRows + 131} {
-		for _, width := range []int{StepColumns, 13, RowColumns[D]()} {
-			const gap = 3
+		for _, width := range []int{3, StepColumns, 13, RowColumns[D]()} {
+			gap := 3
+			if width < StepColumns {
+				gap = 0
+			}
 			group := Group[D]{}
 			dst, want := make([]D, (n-1)*(width+gap)+width), make([]D, (n-1)*(width+gap)+width)
 			for c := range width {

@@ -48,16 +48,18 @@ func (r *rower) openAcross(first Register, dst Mem, nulls nullsKind) *acrossLine
 	Load(Param("cols"), l.at)
 	SUBQ(dst, l.at)
 	LEAQ(Mem{Base: l.at, Index: first, Scale: 1, Disp: 2 * rowsColumns * columnBytes}, l.at)
-	// Eight rows and what they become leave five or six registers. The bounds have to be
+	// Eight rows and what they become leave four to six registers. The bounds have to be
 	// in some, or NaN and zeros would not stay.
-	held := []int{acrossLeast, acrossMost, acrossZero, acrossSlope}
+	held := []int{acrossLeast, acrossMost, acrossZero}
 	switch {
-	case l.nulls:
+	case l.nulls && l.nans:
 		held = append(held, acrossFill)
+	case l.nulls:
+		held = append(held, acrossFill, acrossSlope)
 	case l.nans:
-		held = append(held, acrossFill, acrossRest)
+		held = append(held, acrossFill, acrossSlope, acrossRest)
 	default:
-		held = append(held, acrossRest, acrossAdd)
+		held = append(held, acrossSlope, acrossRest, acrossAdd)
 	}
 	for _, param := range held {
 		v := YMM()

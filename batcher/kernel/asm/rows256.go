@@ -147,7 +147,7 @@ func (r *rower) generate256(nulls nullsKind) {
 			MOVQ(Mem{Base: cols, Disp: i*columnBytes + columnValues}, bases[i])
 		}
 	}
-	blend := func(v, signs VecVirtual) {}
+	var blend func(v, signs VecVirtual)
 	if nulls == byRow {
 		turned = GP64()
 		MOVQ(Mem{Base: cols, Disp: columnBits}, turned)
@@ -194,12 +194,16 @@ func (r *rower) generate256(nulls nullsKind) {
 			if line != nil {
 				rows = line.through(rows)
 			}
+			var bits VecVirtual
 			if nulls == byRow {
-				putValid(at, rows, turnedBits(turned, row), blend)
-				return
+				bits = turnedBits(turned, row)
 			}
-			for i, row := range rows {
-				VMOVUPS(row(), at.row(i))
+			for i, values := range rows {
+				v := values()
+				if nulls == byRow {
+					blend(v, validRow(bits, i))
+				}
+				VMOVUPS(v, at.row(i))
 				if i%4 == 3 {
 					LEAQ(Mem{Base: d, Index: stride, Scale: 4}, d)
 				}

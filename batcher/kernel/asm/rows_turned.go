@@ -10,7 +10,7 @@ import (
 // a shift and a blend for each register of a column, and bitmaps in the way of each other
 // in the first level of cache. Turned themselves before, as bytes, the bits of eight rows of
 // eight columns are eight neighbours, so that one load gives the masks of eight rows: each
-// byte in the lane of its column, and its bits one after the other the lane's sign.
+// byte in the lane of its column, and each of its bits, shifted, the sign of the lane in one of the rows.
 
 // nullsKind says how a kernel learns which values are valid.
 type nullsKind int
@@ -19,8 +19,7 @@ const (
 	noNulls  nullsKind = iota
 	byColumn           // from the columns' bitmaps
 	// byRow is from a matrix that has turnedBytes bytes for eight rows; the bits of a
-	// column are where its own byte of the first eight rows lies. Rows are of eight columns
-	// or more: they are written from the last to the first.
+	// column are where its own byte of the first eight rows lies.
 	byRow
 )
 
@@ -43,29 +42,17 @@ func fillsOf(cols Register) VecVirtual {
 	return fills
 }
 
-// turnedBits are those of the next eight rows; the last one's are signs.
+// turnedBits are those of the next eight rows: the bits of a column in its lane, the first
+// row's the lowest.
 func turnedBits(bits, row Register) VecVirtual {
-	signs := YMM()
-	VPMOVZXBD(Mem{Base: bits, Index: row, Scale: turnedBytes / 8}, signs)
-	VPSLLD(U8(31-7), signs, signs)
-	return signs
+	all := YMM()
+	VPMOVZXBD(Mem{Base: bits, Index: row, Scale: turnedBytes / 8}, all)
+	return all
 }
 
-// putValid writes eight rows, from the last to the first, and has d move on. blend puts
-// fills where a value is not valid, which signs say.
-func putValid(at rowsAt, rows [8]func() VecVirtual, signs VecVirtual, blend func(v, signs VecVirtual)) {
-	lower := rowsAt{GP64(), at.stride, at.stride3}
-	LEAQ(Mem{Base: at.d, Index: at.stride, Scale: 4}, lower.d)
-	for i := len(rows) - 1; i >= 0; i-- {
-		v, to := rows[i](), at
-		if i >= 4 {
-			to = lower
-		}
-		blend(v, signs)
-		VMOVUPS(v, to.row(i))
-		if i > 0 {
-			VPADDD(signs, signs, signs)
-		}
-	}
-	LEAQ(Mem{Base: at.d, Index: at.stride, Scale: 8}, at.d)
+// validRow has a row's bits as signs.
+func validRow(bits VecVirtual, row int) VecVirtual {
+	signs := YMM()
+	VPSLLD(U8(31-row), bits, signs)
+	return signs
 }
