@@ -58,9 +58,9 @@ const (
 	// bitsRead is how many bytes of a bitmap kernels read at a time, and
 	// rowStep how many rows they make at least.
 	bitsRead, rowStep = 4, 16
-	// leastTurned is how many rows' validity bits are worth to be turned first: as many as
-	// a kernel does.
-	leastTurned = 128
+	// leastTurned is how many rows' validity bits are worth to be turned first, as many as
+	// a kernel does, and turnedRows how many at a time.
+	leastTurned, turnedRows = 128, 4096
 )
 
 // signs are those of rowColumn, by the size of a value and the shift.
@@ -234,7 +234,7 @@ func (g *Group[D]) advance(r rowsRun, at, n int) {
 // them, and gives the row it has come to.
 func (g *Group[D]) runTurned(r rowsRun, dst []D, stride, from, to int) (at int, ok bool) {
 	for at = from; to-at >= leastTurned; {
-		n := min(to-at, expandRows)
+		n := min(to-at, turnedRows)
 		g.turnBits(r.level, turnedValidity, at, n, (*Column[D]).validBits)
 		for i := range g.Columns {
 			g.args.columns[i].bits = &g.turned[turnedValidity].rows[i]

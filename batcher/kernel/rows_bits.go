@@ -20,19 +20,19 @@ type expandSpace struct {
 	rows  [copyRows * 64]byte
 }
 
-// bitRows are up to expandRows bits of some columns turned to rows: a byte for eight rows
-// of a column. Bitmaps that do not begin with a byte are copied first.
+// bitRows are bits of some columns turned to rows: a byte for eight rows of a column.
+// Bitmaps that do not begin with a byte are copied first, each to bytes of its own.
 type bitRows struct {
-	columns [][]uint8
-	shifted [][expandRows / 8]byte
-	rows    []byte
+	columns       [][]uint8
+	shifted, rows []byte
+	bytes         int
 }
 
 // The two of a Group.
 const turnedValues, turnedValidity = 0, 1
 
-func newBitRows(columns int) bitRows {
-	return bitRows{make([][]uint8, columns), make([][expandRows / 8]byte, columns), make([]byte, expandRows/8*columns)}
+func newBitRows(columns, bytes int) bitRows {
+	return bitRows{make([][]uint8, columns), make([]byte, bytes*columns), make([]byte, bytes*columns), bytes}
 }
 
 // validBits is the column's bitmap, and the bit that it begins with.
@@ -94,8 +94,8 @@ func (g *Group[D]) rowsBits(l *level, dst []D, stride, from, to int, masked bool
 // their validity, to a matrix.
 func (g *Group[D]) turnBits(l *level, which, at, n int, bitmap func(c *Column[D]) ([]byte, int)) {
 	x, bytes, most := &g.turned[which], (n+7)/8, RowColumns[D]()
-	if x.columns == nil {
-		*x = newBitRows(most)
+	if x.bytes < bytes {
+		*x = newBitRows(most, bytes)
 	}
 	for i := range g.Columns {
 		bits, bit := bitmap(&g.Columns[i])
@@ -106,7 +106,7 @@ func (g *Group[D]) turnBits(l *level, which, at, n int, bitmap func(c *Column[D]
 		case bit&7 == 0:
 			x.columns[i] = bits[bit>>3:][:bytes]
 		default:
-			x.columns[i] = x.shifted[i][:bytes]
+			x.columns[i] = x.shifted[i*x.bytes:][:bytes]
 			shiftBits(x.columns[i], bits, bit, n)
 		}
 	}

@@ -128,7 +128,7 @@ func checkMany[S, D Number](t *testing.T, l *level) {
 		return
 	}
 	r := rand.New(rand.NewPCG(1, 2))
-	for _, n := range []int{leastTurned, expandRows, expandRows + 24, expandRows + leastTurned + 3, 2*expandRows + 131} {
+	for _, n := range []int{leastTurned, turnedRows, turnedRows + 24, turnedRows + leastTurned + 3, 2*turnedRows + 131} {
 		for _, width := range []int{3, StepColumns, 13, RowColumns[D]()} {
 			gap := 3
 			if width < StepColumns {
