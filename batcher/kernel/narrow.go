@@ -17,7 +17,7 @@ import "math"
 type narrowLine struct{ zero, slope, rest, add float32 }
 
 // acrossLines has what a kernel computes whole rows by: of each parameter of a narrow
-// function, that of all columns side by side. See asm.
+// function, and of what fills nulls, that of all columns side by side. See asm.
 type acrossLines [acrossParams][rowColumns]uint32
 
 const (
@@ -32,7 +32,7 @@ const (
 	acrossParams
 )
 
-// setAcross is from the columns' functions.
+// setAcross is from the columns' functions; their fills are there.
 func (a *rowArgs) setAcross() {
 	for i := range a.columns {
 		c, n := &a.columns[i], &a.columns[i].line.narrow
@@ -43,7 +43,6 @@ func (a *rowArgs) setAcross() {
 		a.across[acrossLeast][i] = uint32(c.line.least)
 		a.across[acrossMost][i] = uint32(c.line.most)
 		a.across[acrossKeepNaN][i] = uint32(c.line.keepNaN)
-		a.across[acrossFill][i] = uint32(c.fill)
 	}
 }
 

@@ -172,6 +172,7 @@ func (g *Group[D]) runAll(r rowsRun, dst []D, stride, from, to int) bool {
 	for i := range g.Columns {
 		c := &g.Columns[i]
 		g.args.columns[i].values, g.args.columns[i].fill, g.args.columns[i].rounded = advance(c.values, from*r.size), c.fill, 0
+		g.args.across[acrossFill][i] = uint32(c.fill)
 	}
 	// What is beyond the width is read, not written.
 	for i := len(g.Columns); i < rowColumns; i++ {

@@ -35,7 +35,7 @@ func narrowRows() {
 	}
 }
 
-// acrossLine are the functions of eight columns.
+// acrossLine are the functions of eight columns, or their fills alone.
 type acrossLine struct {
 	at          GPVirtual
 	held        map[int]VecVirtual // the parameters in registers
@@ -52,6 +52,8 @@ func (r *rower) openAcross(first Register, dst Mem, nulls nullsKind) *acrossLine
 	// in some, or NaN and zeros would not stay.
 	held := []int{acrossLeast, acrossMost, acrossZero}
 	switch {
+	case !r.across:
+		held = []int{acrossFill}
 	case l.nulls && l.nans:
 		held = append(held, acrossFill)
 	case l.nulls:

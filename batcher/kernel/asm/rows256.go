@@ -147,18 +147,12 @@ func (r *rower) generate256(nulls nullsKind) {
 			MOVQ(Mem{Base: cols, Disp: i*columnBytes + columnValues}, bases[i])
 		}
 	}
-	var blend func(v, signs VecVirtual)
 	if nulls == byRow {
 		turned = GP64()
 		MOVQ(Mem{Base: cols, Disp: columnBits}, turned)
 	}
-	switch {
-	case r.across:
+	if nulls == byRow || r.across {
 		line = r.openAcross(first, dstAt, nulls)
-		blend = line.fill
-	case nulls == byRow:
-		fills := fillsOf(cols)
-		blend = func(v, signs VecVirtual) { VBLENDVPS(signs, v, fills, v) }
 	}
 
 	// unless and again go on after a step, where it was the last and where it was not.
@@ -191,7 +185,7 @@ func (r *rower) generate256(nulls nullsKind) {
 				right[c] = load(4+c, fetch)[0]
 			}
 			rows := joinEightFours(left, turn4(right))
-			if line != nil {
+			if r.across {
 				rows = line.through(rows)
 			}
 			var bits VecVirtual
@@ -201,7 +195,7 @@ func (r *rower) generate256(nulls nullsKind) {
 			for i, values := range rows {
 				v := values()
 				if nulls == byRow {
-					blend(v, validRow(bits, i))
+					line.fill(v, validRow(bits, i))
 				}
 				VMOVUPS(v, at.row(i))
 				if i%4 == 3 {

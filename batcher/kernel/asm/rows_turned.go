@@ -27,21 +27,6 @@ const (
 // cache line of float32, times eight rows' bits.
 const turnedBytes = 16
 
-// fillsOf has the fills of eight columns of 4 bytes in a register.
-func fillsOf(cols Register) VecVirtual {
-	half := func(first int) VecVirtual {
-		v, fill := XMM(), func(i int) Mem { return Mem{Base: cols, Disp: (first+i)*columnBytes + columnFill} }
-		VMOVD(fill(0), v)
-		for i := 1; i < 4; i++ {
-			VPINSRD(U8(i), fill(i), v, v)
-		}
-		return v
-	}
-	fills := YMM()
-	VINSERTI128(U8(1), half(4), half(0).AsY(), fills)
-	return fills
-}
-
 // turnedBits are those of the next eight rows: the bits of a column in its lane, the first
 // row's the lowest.
 func turnedBits(bits, row Register) VecVirtual {
