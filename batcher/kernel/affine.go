@@ -223,7 +223,7 @@ func (g *Group[D]) linesKernel(l *level) *rowsKernel {
 	case bounds:
 		return &l.bounds[from]
 	case narrow:
-		return &l.narrow
+		return g.narrowKernel(l)
 	case wide:
 		return &l.affines[from][to]
 	default:

@@ -24,7 +24,7 @@ func TestAffineLevels(t *testing.T) {
 	checkAffine[int64, float64](t)
 	checkAffine[uint8, float32](t) // no kernel
 	for _, l := range levels()[1:] {
-		if l.bounds[kindF32].all == nil || l.bounds[kindF64].all == nil || l.narrow.all == nil || l.narrowValues == nil {
+		if l.bounds[kindF32].all == nil || l.bounds[kindF64].all == nil || l.narrow[narrowFills].all == nil || l.narrowValues == nil {
 			t.Errorf("level %s has no kernels for bounds alone, or none in float32", l.name)
 		}
 		kernels := 0

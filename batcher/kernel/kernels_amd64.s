@@ -4006,7 +4006,7 @@ columns:
 	VMOVUPS 256(R15), Y0
 	VMOVUPS 320(R15), Y1
 	VMOVUPS (R15), Y2
-	VMOVUPS 448(R15), Y3
+	VMOVUPS 384(R15), Y3
 	VMOVUPS 64(R15), Y4
 	VMOVUPS 128(R15), Y5
 
@@ -4076,7 +4076,6 @@ fetched:
 	VMAXPS      Y15, Y0, Y15
 	VMINPS      Y15, Y1, Y15
 	VCMPPS      $0x07, Y15, Y15, Y13
-	VORPS       384(R15), Y13, Y13
 	VBLENDVPS   Y13, Y15, Y3, Y15
 	VMOVUPS     Y15, (DI)
 	VINSERTF128 $0x01, X11, Y7, Y13
@@ -4087,7 +4086,6 @@ fetched:
 	VMAXPS      Y15, Y0, Y15
 	VMINPS      Y15, Y1, Y15
 	VCMPPS      $0x07, Y15, Y15, Y13
-	VORPS       384(R15), Y13, Y13
 	VBLENDVPS   Y13, Y15, Y3, Y15
 	VMOVUPS     Y15, (DI)(CX*1)
 	VINSERTF128 $0x01, X14, Y10, Y13
@@ -4098,7 +4096,6 @@ fetched:
 	VMAXPS      Y15, Y0, Y15
 	VMINPS      Y15, Y1, Y15
 	VCMPPS      $0x07, Y15, Y15, Y13
-	VORPS       384(R15), Y13, Y13
 	VBLENDVPS   Y13, Y15, Y3, Y15
 	VMOVUPS     Y15, (DI)(CX*2)
 	VINSERTF128 $0x01, X9, Y6, Y13
@@ -4109,7 +4106,6 @@ fetched:
 	VMAXPS      Y15, Y0, Y15
 	VMINPS      Y15, Y1, Y15
 	VCMPPS      $0x07, Y15, Y15, Y13
-	VORPS       384(R15), Y13, Y13
 	VBLENDVPS   Y13, Y15, Y3, Y15
 	VMOVUPS     Y15, (DI)(DX*1)
 	LEAQ        (DI)(CX*4), DI
@@ -4121,7 +4117,6 @@ fetched:
 	VMAXPS      Y12, Y0, Y12
 	VMINPS      Y12, Y1, Y12
 	VCMPPS      $0x07, Y12, Y12, Y8
-	VORPS       384(R15), Y8, Y8
 	VBLENDVPS   Y8, Y12, Y3, Y12
 	VMOVUPS     Y12, (DI)
 	VPERM2F128  $0x31, Y11, Y7, Y7
@@ -4132,7 +4127,6 @@ fetched:
 	VMAXPS      Y8, Y0, Y8
 	VMINPS      Y8, Y1, Y8
 	VCMPPS      $0x07, Y8, Y8, Y7
-	VORPS       384(R15), Y7, Y7
 	VBLENDVPS   Y7, Y8, Y3, Y8
 	VMOVUPS     Y8, (DI)(CX*1)
 	VPERM2F128  $0x31, Y14, Y10, Y7
@@ -4143,7 +4137,6 @@ fetched:
 	VMAXPS      Y8, Y0, Y8
 	VMINPS      Y8, Y1, Y8
 	VCMPPS      $0x07, Y8, Y8, Y7
-	VORPS       384(R15), Y7, Y7
 	VBLENDVPS   Y7, Y8, Y3, Y8
 	VMOVUPS     Y8, (DI)(CX*2)
 	VPERM2F128  $0x31, Y9, Y6, Y6
@@ -4154,7 +4147,6 @@ fetched:
 	VMAXPS      Y7, Y0, Y7
 	VMINPS      Y7, Y1, Y7
 	VCMPPS      $0x07, Y7, Y7, Y6
-	VORPS       384(R15), Y6, Y6
 	VBLENDVPS   Y6, Y7, Y3, Y7
 	VMOVUPS     Y7, (DI)(DX*1)
 	LEAQ        (DI)(CX*4), DI
@@ -4193,7 +4185,6 @@ fetched:
 	VMAXPS      Y15, Y0, Y15
 	VMINPS      Y15, Y1, Y15
 	VCMPPS      $0x07, Y15, Y15, Y13
-	VORPS       384(R15), Y13, Y13
 	VBLENDVPS   Y13, Y15, Y3, Y15
 	VMOVUPS     Y15, (DI)
 	VINSERTF128 $0x01, X11, Y7, Y13
@@ -4204,7 +4195,6 @@ fetched:
 	VMAXPS      Y15, Y0, Y15
 	VMINPS      Y15, Y1, Y15
 	VCMPPS      $0x07, Y15, Y15, Y13
-	VORPS       384(R15), Y13, Y13
 	VBLENDVPS   Y13, Y15, Y3, Y15
 	VMOVUPS     Y15, (DI)(CX*1)
 	VINSERTF128 $0x01, X14, Y10, Y13
@@ -4215,7 +4205,6 @@ fetched:
 	VMAXPS      Y15, Y0, Y15
 	VMINPS      Y15, Y1, Y15
 	VCMPPS      $0x07, Y15, Y15, Y13
-	VORPS       384(R15), Y13, Y13
 	VBLENDVPS   Y13, Y15, Y3, Y15
 	VMOVUPS     Y15, (DI)(CX*2)
 	VINSERTF128 $0x01, X9, Y6, Y13
@@ -4226,7 +4215,6 @@ fetched:
 	VMAXPS      Y15, Y0, Y15
 	VMINPS      Y15, Y1, Y15
 	VCMPPS      $0x07, Y15, Y15, Y13
-	VORPS       384(R15), Y13, Y13
 	VBLENDVPS   Y13, Y15, Y3, Y15
 	VMOVUPS     Y15, (DI)(DX*1)
 	LEAQ        (DI)(CX*4), DI
@@ -4238,7 +4226,6 @@ fetched:
 	VMAXPS      Y12, Y0, Y12
 	VMINPS      Y12, Y1, Y12
 	VCMPPS      $0x07, Y12, Y12, Y8
-	VORPS       384(R15), Y8, Y8
 	VBLENDVPS   Y8, Y12, Y3, Y12
 	VMOVUPS     Y12, (DI)
 	VPERM2F128  $0x31, Y11, Y7, Y7
@@ -4249,7 +4236,6 @@ fetched:
 	VMAXPS      Y8, Y0, Y8
 	VMINPS      Y8, Y1, Y8
 	VCMPPS      $0x07, Y8, Y8, Y7
-	VORPS       384(R15), Y7, Y7
 	VBLENDVPS   Y7, Y8, Y3, Y8
 	VMOVUPS     Y8, (DI)(CX*1)
 	VPERM2F128  $0x31, Y14, Y10, Y7
@@ -4260,7 +4246,6 @@ fetched:
 	VMAXPS      Y8, Y0, Y8
 	VMINPS      Y8, Y1, Y8
 	VCMPPS      $0x07, Y8, Y8, Y7
-	VORPS       384(R15), Y7, Y7
 	VBLENDVPS   Y7, Y8, Y3, Y8
 	VMOVUPS     Y8, (DI)(CX*2)
 	VPERM2F128  $0x31, Y9, Y6, Y6
@@ -4271,7 +4256,6 @@ fetched:
 	VMAXPS      Y7, Y0, Y7
 	VMINPS      Y7, Y1, Y7
 	VCMPPS      $0x07, Y7, Y7, Y6
-	VORPS       384(R15), Y6, Y6
 	VBLENDVPS   Y6, Y7, Y3, Y7
 	VMOVUPS     Y7, (DI)(DX*1)
 	LEAQ        (DI)(CX*4), DI
@@ -4364,7 +4348,7 @@ columns:
 	VMOVUPS 256(BP), Y0
 	VMOVUPS 320(BP), Y1
 	VMOVUPS (BP), Y2
-	VMOVUPS 448(BP), Y3
+	VMOVUPS 384(BP), Y3
 
 step:
 	MOVQ       56(SP), SI
@@ -4434,7 +4418,6 @@ fetched:
 	VMINPS      Y14, Y1, Y14
 	VPSLLD      $0x1f, Y11, Y13
 	VCMPPS      $0x07, Y14, Y14, Y15
-	VORPS       384(BP), Y15, Y15
 	VANDPS      Y13, Y15, Y15
 	VBLENDVPS   Y15, Y14, Y3, Y14
 	VMOVUPS     Y14, (DI)
@@ -4447,7 +4430,6 @@ fetched:
 	VMINPS      Y14, Y1, Y14
 	VPSLLD      $0x1e, Y11, Y13
 	VCMPPS      $0x07, Y14, Y14, Y15
-	VORPS       384(BP), Y15, Y15
 	VANDPS      Y13, Y15, Y15
 	VBLENDVPS   Y15, Y14, Y3, Y14
 	VMOVUPS     Y14, (DI)(CX*1)
@@ -4460,7 +4442,6 @@ fetched:
 	VMINPS      Y14, Y1, Y14
 	VPSLLD      $0x1d, Y11, Y13
 	VCMPPS      $0x07, Y14, Y14, Y15
-	VORPS       384(BP), Y15, Y15
 	VANDPS      Y13, Y15, Y15
 	VBLENDVPS   Y15, Y14, Y3, Y14
 	VMOVUPS     Y14, (DI)(CX*2)
@@ -4473,7 +4454,6 @@ fetched:
 	VMINPS      Y14, Y1, Y14
 	VPSLLD      $0x1c, Y11, Y13
 	VCMPPS      $0x07, Y14, Y14, Y15
-	VORPS       384(BP), Y15, Y15
 	VANDPS      Y13, Y15, Y15
 	VBLENDVPS   Y15, Y14, Y3, Y14
 	VMOVUPS     Y14, (DI)(DX*1)
@@ -4487,7 +4467,6 @@ fetched:
 	VMINPS      Y10, Y1, Y10
 	VPSLLD      $0x1b, Y11, Y6
 	VCMPPS      $0x07, Y10, Y10, Y13
-	VORPS       384(BP), Y13, Y13
 	VANDPS      Y6, Y13, Y13
 	VBLENDVPS   Y13, Y10, Y3, Y10
 	VMOVUPS     Y10, (DI)
@@ -4500,7 +4479,6 @@ fetched:
 	VMINPS      Y6, Y1, Y6
 	VPSLLD      $0x1a, Y11, Y5
 	VCMPPS      $0x07, Y6, Y6, Y9
-	VORPS       384(BP), Y9, Y9
 	VANDPS      Y5, Y9, Y9
 	VBLENDVPS   Y9, Y6, Y3, Y6
 	VMOVUPS     Y6, (DI)(CX*1)
@@ -4513,7 +4491,6 @@ fetched:
 	VMINPS      Y6, Y1, Y6
 	VPSLLD      $0x19, Y11, Y5
 	VCMPPS      $0x07, Y6, Y6, Y8
-	VORPS       384(BP), Y8, Y8
 	VANDPS      Y5, Y8, Y8
 	VBLENDVPS   Y8, Y6, Y3, Y6
 	VMOVUPS     Y6, (DI)(CX*2)
@@ -4526,7 +4503,6 @@ fetched:
 	VMINPS      Y5, Y1, Y5
 	VPSLLD      $0x18, Y11, Y4
 	VCMPPS      $0x07, Y5, Y5, Y6
-	VORPS       384(BP), Y6, Y6
 	VANDPS      Y4, Y6, Y6
 	VBLENDVPS   Y6, Y5, Y3, Y5
 	VMOVUPS     Y5, (DI)(DX*1)
@@ -4568,7 +4544,6 @@ fetched:
 	VMINPS      Y14, Y1, Y14
 	VPSLLD      $0x1f, Y11, Y13
 	VCMPPS      $0x07, Y14, Y14, Y15
-	VORPS       384(BP), Y15, Y15
 	VANDPS      Y13, Y15, Y15
 	VBLENDVPS   Y15, Y14, Y3, Y14
 	VMOVUPS     Y14, (DI)
@@ -4581,7 +4556,6 @@ fetched:
 	VMINPS      Y14, Y1, Y14
 	VPSLLD      $0x1e, Y11, Y13
 	VCMPPS      $0x07, Y14, Y14, Y15
-	VORPS       384(BP), Y15, Y15
 	VANDPS      Y13, Y15, Y15
 	VBLENDVPS   Y15, Y14, Y3, Y14
 	VMOVUPS     Y14, (DI)(CX*1)
@@ -4594,7 +4568,6 @@ fetched:
 	VMINPS      Y14, Y1, Y14
 	VPSLLD      $0x1d, Y11, Y13
 	VCMPPS      $0x07, Y14, Y14, Y15
-	VORPS       384(BP), Y15, Y15
 	VANDPS      Y13, Y15, Y15
 	VBLENDVPS   Y15, Y14, Y3, Y14
 	VMOVUPS     Y14, (DI)(CX*2)
@@ -4607,7 +4580,6 @@ fetched:
 	VMINPS      Y14, Y1, Y14
 	VPSLLD      $0x1c, Y11, Y13
 	VCMPPS      $0x07, Y14, Y14, Y15
-	VORPS       384(BP), Y15, Y15
 	VANDPS      Y13, Y15, Y15
 	VBLENDVPS   Y15, Y14, Y3, Y14
 	VMOVUPS     Y14, (DI)(DX*1)
@@ -4621,7 +4593,6 @@ fetched:
 	VMINPS      Y10, Y1, Y10
 	VPSLLD      $0x1b, Y11, Y6
 	VCMPPS      $0x07, Y10, Y10, Y13
-	VORPS       384(BP), Y13, Y13
 	VANDPS      Y6, Y13, Y13
 	VBLENDVPS   Y13, Y10, Y3, Y10
 	VMOVUPS     Y10, (DI)
@@ -4634,7 +4605,6 @@ fetched:
 	VMINPS      Y6, Y1, Y6
 	VPSLLD      $0x1a, Y11, Y5
 	VCMPPS      $0x07, Y6, Y6, Y9
-	VORPS       384(BP), Y9, Y9
 	VANDPS      Y5, Y9, Y9
 	VBLENDVPS   Y9, Y6, Y3, Y6
 	VMOVUPS     Y6, (DI)(CX*1)
@@ -4647,7 +4617,6 @@ fetched:
 	VMINPS      Y6, Y1, Y6
 	VPSLLD      $0x19, Y11, Y5
 	VCMPPS      $0x07, Y6, Y6, Y8
-	VORPS       384(BP), Y8, Y8
 	VANDPS      Y5, Y8, Y8
 	VBLENDVPS   Y8, Y6, Y3, Y6
 	VMOVUPS     Y6, (DI)(CX*2)
@@ -4660,7 +4629,6 @@ fetched:
 	VMINPS      Y5, Y1, Y5
 	VPSLLD      $0x18, Y11, Y4
 	VCMPPS      $0x07, Y5, Y5, Y6
-	VORPS       384(BP), Y6, Y6
 	VANDPS      Y4, Y6, Y6
 	VBLENDVPS   Y6, Y5, Y3, Y5
 	VMOVUPS     Y5, (DI)(DX*1)
@@ -5063,7 +5031,7 @@ columns:
 	VMOVUPS 256(BP), Y0
 	VMOVUPS 320(BP), Y1
 	VMOVUPS (BP), Y2
-	VMOVUPS 448(BP), Y3
+	VMOVUPS 384(BP), Y3
 	VMOVUPS 64(BP), Y4
 
 step:
@@ -6775,7 +6743,7 @@ columns:
 	MOVQ    cols+8(FP), BP
 	SUBQ    (SP), BP
 	LEAQ    2944(BP)(SI*1), BP
-	VMOVUPS 448(BP), Y0
+	VMOVUPS 384(BP), Y0
 
 step:
 	MOVQ       56(SP), SI
@@ -23506,7 +23474,7 @@ columns:
 	MOVQ    cols+8(FP), BP
 	SUBQ    (SP), BP
 	LEAQ    2944(BP)(SI*1), BP
-	VMOVUPS 448(BP), Y0
+	VMOVUPS 384(BP), Y0
 
 step:
 	MOVQ       56(SP), SI

@@ -40,8 +40,11 @@ func levels() []*level {
 	avx2.rows[kindI32][kindI64] = rowsKernel{all: rowsI32I64AVX2, valid: rowsI32I64ValidAVX2}
 	avx2.bounds[kindF32] = rowsKernel{all: boundF32AVX2, valid: boundF32ValidAVX2}
 	avx2.bounds[kindF64] = rowsKernel{all: boundF64AVX2, valid: boundF64ValidAVX2}
-	avx2.narrow, avx2.narrowValues = rowsKernel{all: narrowF32AVX2, valid: narrowF32ValidAVX2, turned: narrowF32TurnedAVX2}, narrowF32ValuesAVX2
-	avx2.narrow.quick = &rowsKernel{all: narrowF32QuickAVX2, valid: narrowF32QuickValidAVX2, turned: narrowF32QuickTurnedAVX2}
+	quick := rowsKernel{all: narrowF32QuickAVX2, valid: narrowF32QuickValidAVX2, turned: narrowF32QuickTurnedAVX2}
+	avx2.narrow[narrowFills] = rowsKernel{all: narrowF32AVX2, valid: narrowF32ValidAVX2, turned: narrowF32TurnedAVX2, quick: &quick}
+	avx2.narrow[narrowMixed] = rowsKernel{valid: narrowF32ValidAVX2, quick: &quick}
+	avx2.narrow[narrowKeeps], avx2.narrowValues = quick, narrowF32ValuesAVX2
+	avx2.narrow[narrowKeeps].ignored = 1 // MXCSR's note of what is invalid: NaN, which stays as it is
 	avx2.affines[kindF32][kindF32] = rowsKernel{all: affineF32F32AVX2, valid: affineF32F32ValidAVX2}
 	avx2.affineValues[kindF32][kindF32] = affineF32F32ValuesAVX2
 	avx2.affines[kindF32][kindF64] = rowsKernel{all: affineF32F64AVX2, valid: affineF32F64ValidAVX2}
@@ -86,7 +89,10 @@ func levels() []*level {
 	avx512.rows[kindI32][kindI64] = rowsKernel{all: rowsI32I64AVX512, valid: rowsI32I64ValidAVX512}
 	avx512.bounds[kindF32] = rowsKernel{all: boundF32AVX512, valid: boundF32ValidAVX512}
 	avx512.bounds[kindF64] = rowsKernel{all: boundF64AVX512, valid: boundF64ValidAVX512}
-	avx512.narrow, avx512.narrowValues = rowsKernel{all: narrowF32AVX512, valid: narrowF32ValidAVX512}, narrowF32ValuesAVX512
+	for i := range avx512.narrow {
+		avx512.narrow[i] = rowsKernel{all: narrowF32AVX512, valid: narrowF32ValidAVX512}
+	}
+	avx512.narrowValues = narrowF32ValuesAVX512
 	avx512.affines[kindF32][kindF32] = rowsKernel{all: affineF32F32AVX512, valid: affineF32F32ValidAVX512}
 	avx512.affineValues[kindF32][kindF32] = affineF32F32ValuesAVX512
 	avx512.affines[kindF32][kindF64] = rowsKernel{all: affineF32F64AVX512, valid: affineF32F64ValidAVX512}

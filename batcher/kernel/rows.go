@@ -131,7 +131,7 @@ func (g *Group[D]) rows(l *level, dst []D, stride, from, to int) bool {
 	if lines {
 		k = g.linesKernel(l)
 	}
-	if k.all == nil && (kind != kindBits || lines) {
+	if k.valid == nil && (kind != kindBits || lines) {
 		return false
 	}
 	// Here and nowhere else it is checked that all is there.
@@ -193,11 +193,13 @@ type rowsRun struct {
 	kernel, turned func(dst, cols *byte, stride, rows, width int) (beyond int)
 	size           int
 	end            int // the last row's, and one
+	ignored        int // of what a kernel says is beyond
 	masked, lines  bool
 }
 
 // by is the same run by some kernel.
 func (r rowsRun) by(k *rowsKernel) rowsRun {
+	r.ignored, r.masked = k.ignored, r.masked || k.all == nil
 	if r.kernel, r.turned = k.all, nil; r.masked {
 		r.kernel, r.turned = k.valid, k.turned
 	}
@@ -211,7 +213,7 @@ func (g *Group[D]) run(r rowsRun, dst []D, stride, from, to int) bool {
 		if r.masked {
 			n = g.openBitmaps(r, at, min(n, rowBits))
 		}
-		if r.kernel(pointer(dst[(at-from)*stride:]), (*byte)(unsafe.Pointer(&g.args)), stride*sizeOf[D](), n, len(g.Columns)) != 0 {
+		if r.kernel(pointer(dst[(at-from)*stride:]), (*byte)(unsafe.Pointer(&g.args)), stride*sizeOf[D](), n, len(g.Columns))&^r.ignored != 0 {
 			return false
 		}
 		at += n
@@ -240,7 +242,7 @@ func (g *Group[D]) runTurned(r rowsRun, dst []D, stride, from, to int) (at int, 
 		for i := range g.Columns {
 			g.args.columns[i].bits = &g.turned[turnedValidity].rows[i]
 		}
-		if r.turned(pointer(dst[(at-from)*stride:]), (*byte)(unsafe.Pointer(&g.args)), stride*sizeOf[D](), n, len(g.Columns)) != 0 {
+		if r.turned(pointer(dst[(at-from)*stride:]), (*byte)(unsafe.Pointer(&g.args)), stride*sizeOf[D](), n, len(g.Columns))&^r.ignored != 0 {
 			return at, false
 		}
 		at += n
@@ -310,7 +312,7 @@ func (g *Group[D]) runLast(r rowsRun, dst []D, stride, from, to int) bool {
 	for i := range n {
 		copy(Bytes(dst[i*stride:][:len(g.Columns)]), g.last.rows[i*line:])
 	}
-	return beyond == 0
+	return beyond&^r.ignored == 0
 }
 
 // openBitmaps points to the bitmaps of up to n rows from row at on, and gives

@@ -9,9 +9,10 @@ import (
 // With AVX2 the narrow kernels compute rows: values are turned first, and then a register
 // has a row's values of eight columns, and another the parameters of these columns, the
 // same ones for all rows. Before the turn each column would have to load its own. There are
-// two kinds: one fills NaN, the other, the quick one, is for columns that have none: the
-// bounds are compared with every value, and to compare a NaN is invalid, which the processor
-// notes in MXCSR. For fewer columns or rows than bits are turned for see held256.
+// two kinds: one fills NaN, of all columns, the other, the quick one, is for columns that have
+// none: the bounds are compared with every value, and to compare a NaN is invalid, which the
+// processor notes in MXCSR. Where NaN stays that is no matter. For columns of which some fill
+// NaN, and nulls of fewer rows than bits are turned for, see held256.
 //
 // The parameters lie behind the columns, of each that of all columns (kernel.acrossLines).
 const (
@@ -21,7 +22,6 @@ const (
 	acrossAdd
 	acrossLeast
 	acrossMost
-	acrossKeepNaN
 	acrossFill
 )
 
@@ -99,7 +99,7 @@ func (l *acrossLine) through(rows [8]func() VecVirtual) (through [8]func() VecVi
 	return through
 }
 
-// fill puts fills where a value is a NaN to be filled, or where signs say that it is not
+// fill puts fills where a value is NaN, or where signs say that it is not
 // valid.
 func (l *acrossLine) fill(y, signs VecVirtual) {
 	const ordered = 7 // ORD_Q
@@ -107,7 +107,6 @@ func (l *acrossLine) fill(y, signs VecVirtual) {
 	if l.nans {
 		stays = YMM()
 		VCMPPS(U8(ordered), y, y, stays)
-		VORPS(l.param(acrossKeepNaN), stays, stays)
 		if signs != nil {
 			VANDPS(signs, stays, stays)
 		}
