@@ -37,26 +37,26 @@ type chunk struct {
 
 // Fields of parquet.thrift that are read of row groups, and types as the compact protocol has them.
 const (
-	rowGroupColumns     = 1<<8 | thriftList
-	rowGroupBytes       = 2<<8 | thriftI64
-	rowGroupRows        = 3<<8 | thriftI64
-	chunkPath           = 1<<8 | thriftBinary
-	chunkOffset         = 2<<8 | thriftI64
-	chunkMetaData       = 3<<8 | thriftStruct
-	chunkCrypto         = 8<<8 | thriftStruct
-	metaType            = 1<<8 | thriftI32
-	metaEncodings       = 2<<8 | thriftList
-	metaPath            = 3<<8 | thriftList
-	metaCodec           = 4<<8 | thriftI32
-	metaValues          = 5<<8 | thriftI64
-	metaUncompressed    = 6<<8 | thriftI64
-	metaCompressed      = 7<<8 | thriftI64
-	metaDataPage        = 9<<8 | thriftI64
-	metaDictionaryPage  = 11<<8 | thriftI64
-	metaStatistics      = 12<<8 | thriftStruct
-	statisticsNulls     = 3<<8 | thriftI64
-	statisticsMaxValue  = 5<<8 | thriftBinary
-	statisticsMinValue  = 6<<8 | thriftBinary
+	rowGroupColumns    = 1<<8 | thriftList
+	rowGroupBytes      = 2<<8 | thriftI64
+	rowGroupRows       = 3<<8 | thriftI64
+	chunkPath          = 1<<8 | thriftBinary
+	chunkOffset        = 2<<8 | thriftI64
+	chunkMetaData      = 3<<8 | thriftStruct
+	chunkCrypto        = 8<<8 | thriftStruct
+	metaType           = 1<<8 | thriftI32
+	metaEncodings      = 2<<8 | thriftList
+	metaPath           = 3<<8 | thriftList
+	metaCodec          = 4<<8 | thriftI32
+	metaValues         = 5<<8 | thriftI64
+	metaUncompressed   = 6<<8 | thriftI64
+	metaCompressed     = 7<<8 | thriftI64
+	metaDataPage       = 9<<8 | thriftI64
+	metaDictionaryPage = 11<<8 | thriftI64
+	metaStatistics     = 12<<8 | thriftStruct
+	statisticsNulls    = 3<<8 | thriftI64
+	statisticsMaxValue = 5<<8 | thriftBinary
+	statisticsMinValue = 6<<8 | thriftBinary
 )
 
 // thriftFieldTypeBits are those of the type in a field that is read: id<<8 | type.
