@@ -194,9 +194,9 @@ func (g *Group[D]) setLines() (some bool) {
 	}
 	for i := range g.Columns {
 		if l := g.Columns[i].line; l != nil {
-			g.args[i].line = l.row
+			g.args.columns[i].line = l.row
 		} else {
-			g.args[i].line = rowLineOf[D](&Identity)
+			g.args.columns[i].line = rowLineOf[D](&Identity)
 		}
 	}
 	return true
@@ -223,7 +223,7 @@ func (g *Group[D]) linesKernel(l *level) *rowsKernel {
 	case bounds:
 		return &l.bounds[from]
 	case narrow:
-		return &l.narrow
+		return g.narrowKernel(l)
 	case wide:
 		return &l.affines[from][to]
 	default:

@@ -24,7 +24,7 @@ func TestAffineLevels(t *testing.T) {
 	checkAffine[int64, float64](t)
 	checkAffine[uint8, float32](t) // no kernel
 	for _, l := range levels()[1:] {
-		if l.bounds[kindF32].all == nil || l.bounds[kindF64].all == nil || l.narrow.all == nil || l.narrowValues == nil {
+		if l.bounds[kindF32].all == nil || l.bounds[kindF64].all == nil || l.narrow[narrowFills].all == nil || l.narrowValues == nil {
 			t.Errorf("level %s has no kernels for bounds alone, or none in float32", l.name)
 		}
 		kernels := 0
@@ -98,10 +98,12 @@ func checkAffine[S, D Number](t *testing.T) {
 	t.Run(fmt.Sprintf("from=%T/to=%T", from, to), func(t *testing.T) {
 		leveltest.Each(t, levels(), 3*rowColumns+1, func(t *rapid.T, l *level, g *leveltest.Guards) {
 			n, r := rapid.IntRange(0, 100).Draw(t, "n"), drawRandom(t)
+			n += rapid.SampledFrom([]int{0, 0, -n % stepRows, 90}).Draw(t, "more") // 90: validity bits may be turned first
 			first := rapid.IntRange(0, min(n, 20)).Draw(t, "first")
 			width := rapid.IntRange(1, RowColumns[D]()).Draw(t, "width")
 			gap := rapid.SampledFrom([]int{0, 0, 1, 5}).Draw(t, "gap")
 			wild := rapid.SampledFrom([]float64{0, 0.01, 0.2}).Draw(t, "wild")
+			onlyNaN := rapid.Bool().Draw(t, "of special values only NaN") && isFloating[S]()
 			nulls := rapid.SampledFrom([]int{0, 1, 2}).Draw(t, "columns with nulls") // none, some, all
 			bounds := rapid.Bool().Draw(t, "bounds alone")
 			size := 0
@@ -120,7 +122,11 @@ func checkAffine[S, D Number](t *testing.T) {
 					if isFloating[S]() {
 						src[i] += S(r.NormFloat64())
 					}
-					if r.Float64() < wild {
+					switch special := r.Float64() < wild; {
+					case special && onlyNaN:
+						nan := math.NaN()
+						src[i] = S(nan)
+					case special:
 						src[i], judged = drawSpecial[S](r), false
 					}
 					if kindOf[S]() == kindOf[D]() && src[i] != src[i] { //nolint:gocritic // it is NaN

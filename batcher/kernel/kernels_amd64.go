@@ -154,25 +154,35 @@ func castF64F32AVX512(dst *byte, src *byte, n int) (rounded int, clean int, beyo
 //go:noescape
 func castF64F32ValidAVX512(dst *byte, src *byte, n int, bits *byte, bit int, fill uint64) (rounded int, clean int, beyond int)
 
-// narrowF32QuickAVX2 makes rows of columns; see the generator.
-//
-//go:noescape
-func narrowF32QuickAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-
 // narrowF32QuickValidAVX2 makes rows of columns; see the generator.
 //
 //go:noescape
 func narrowF32QuickValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// narrowF32ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func narrowF32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
 // narrowF32AVX2 makes rows of columns; see the generator.
 //
 //go:noescape
 func narrowF32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
-// narrowF32ValidAVX2 makes rows of columns; see the generator.
+// narrowF32TurnedAVX2 makes rows of columns; see the generator.
 //
 //go:noescape
-func narrowF32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+func narrowF32TurnedAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// narrowF32QuickAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func narrowF32QuickAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// narrowF32QuickTurnedAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func narrowF32QuickTurnedAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
 // rows4AVX2 makes rows of columns; see the generator.
 //
@@ -194,10 +204,10 @@ func rows4ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (bey
 //go:noescape
 func rows4ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
-// rows4ValidAlikeAVX2 makes rows of columns; see the generator.
+// rows4TurnedAVX2 makes rows of columns; see the generator.
 //
 //go:noescape
-func rows4ValidAlikeAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+func rows4TurnedAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
 // rowsF64F32AVX2 makes rows of columns; see the generator.
 //
@@ -399,10 +409,10 @@ func rowsI32F32QuickValidAVX2(dst *byte, cols *byte, stride int, rows int, width
 //go:noescape
 func rowsI32F32QuickValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
-// rowsI32F32QuickValidAlikeAVX2 makes rows of columns; see the generator.
+// rowsI32F32QuickTurnedAVX2 makes rows of columns; see the generator.
 //
 //go:noescape
-func rowsI32F32QuickValidAlikeAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+func rowsI32F32QuickTurnedAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
 // rowsI64F32QuickAVX512 makes rows of columns; see the generator.
 //

@@ -26,7 +26,7 @@ type level struct {
 	rowsSame [9]rowsKernel
 	affines  [kinds][kinds]rowsKernel // for columns that pass an Affine
 	bounds   [kinds]rowsKernel        // for those where it has bounds alone
-	narrow   rowsKernel               // for those that narrowLine computes
+	narrow   [narrowKinds]rowsKernel  // for those that narrowLine computes
 	// affineValues are for the values of one such column.
 	affineValues [kinds][kinds]affineKernel
 	narrowValues affineKernel
@@ -51,13 +51,16 @@ type (
 	}
 	fillKernel   func(dst, src *byte, n int, bits *byte, bit int, fill uint64)
 	spreadKernel func(dst *byte, n int, bits *byte, bit int, one uint64)
-	// rowsKernel makes rows of up to 16 columns; see asm. alike, which may be nil,
-	// is valid for columns of one fill whose bits begin at one shift.
+	// rowsKernel makes rows of up to 16 columns; see asm. Without all, columns without
+	// a bitmap have one of ones. turned, which may be nil, is valid for validity bits that
+	// were turned to rows.
 	rowsKernel struct {
-		all, valid, alike func(dst, cols *byte, stride, rows, width int) (beyond int)
+		all, valid, turned func(dst, cols *byte, stride, rows, width int) (beyond int)
 		// quick, which may be nil, is the same for easy values, of which none is NaN or
 		// rounded; others are beyond.
 		quick *rowsKernel
+		// ignored is what beyond says of no matter.
+		ignored int
 	}
 	affineKernel func(dst, src, column *byte, n int, bits *byte, bit int) (beyond int)
 	expandKernel struct {

@@ -16,6 +16,60 @@ import "math"
 // sign: y is monotonic, and an infinite x stays infinite.
 type narrowLine struct{ zero, slope, rest, add float32 }
 
+// Kinds of groups whose columns pass narrow functions, by what these do with NaN.
+const (
+	narrowFills = iota // all fill it
+	narrowKeeps        // none
+	narrowMixed
+	narrowKinds
+)
+
+// narrowKernel is the kernel for a group of such columns.
+func (g *Group[D]) narrowKernel(l *level) *rowsKernel {
+	fill := 0
+	for i := range g.Columns {
+		if c := &g.Columns[i]; c.line != nil && c.line.FillNaN {
+			fill++
+		}
+	}
+	switch fill {
+	case 0:
+		return &l.narrow[narrowKeeps]
+	case len(g.Columns):
+		return &l.narrow[narrowFills]
+	default:
+		return &l.narrow[narrowMixed]
+	}
+}
+
+// acrossLines has what a kernel computes whole rows by: of each parameter of a narrow
+// function, and of what fills nulls, that of all columns side by side. See asm.
+type acrossLines [acrossParams][rowColumns]uint32
+
+const (
+	acrossZero = iota
+	acrossSlope
+	acrossRest
+	acrossAdd
+	acrossLeast
+	acrossMost
+	acrossFill
+	acrossParams
+)
+
+// setAcross is from the columns' functions; their fills are there.
+func (a *rowArgs) setAcross() {
+	for i := range a.columns {
+		c, n := &a.columns[i], &a.columns[i].line.narrow
+		a.across[acrossZero][i] = math.Float32bits(n.zero)
+		a.across[acrossSlope][i] = math.Float32bits(n.slope)
+		a.across[acrossRest][i] = math.Float32bits(n.rest)
+		a.across[acrossAdd][i] = math.Float32bits(n.add)
+		a.across[acrossLeast][i] = uint32(c.line.least)
+		a.across[acrossMost][i] = uint32(c.line.most)
+	}
+}
+
 // narrowest and narrowMost bound slopes and zeros so that nothing but y overflows and
 // no rest loses digits.
 const narrowLeast, narrowMost = 0x1p-60, 0x1p60

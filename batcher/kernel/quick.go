@@ -19,10 +19,7 @@ func (g *Group[D]) runQuick(k *rowsKernel, r rowsRun, dst []D, stride, from, to 
 		*doubts--
 		return false
 	}
-	if r.kernel, r.alike = k.all, nil; r.masked {
-		r.kernel, r.alike = k.valid, k.alike
-	}
-	if g.runAll(r, dst, stride, from, to) {
+	if g.runAll(r.by(k), dst, stride, from, to) {
 		return true
 	}
 	*doubts = patience

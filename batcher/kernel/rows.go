@@ -41,6 +41,12 @@ type rowColumn struct {
 	line  rowLine
 }
 
+// rowArgs is what kernels know about a group's columns.
+type rowArgs struct {
+	columns [rowColumns]rowColumn
+	across  acrossLines
+}
+
 const (
 	// rowColumns is how many columns a kernel takes at most, rowBits how many
 	// rows with validity at a time.
@@ -52,6 +58,9 @@ const (
 	// bitsRead is how many bytes of a bitmap kernels read at a time, and
 	// rowStep how many rows they make at least.
 	bitsRead, rowStep = 4, 16
+	// leastTurned is how many rows' validity bits are worth to be turned first, as many as
+	// a kernel does, and turnedRows how many at a time.
+	leastTurned, turnedRows = 128, 4096
 )
 
 // signs are those of rowColumn, by the size of a value and the shift.
@@ -88,11 +97,12 @@ type Group[D Number] struct {
 	// those of one before were not.
 	doubts [kinds]int
 
-	args   [rowColumns]rowColumn
+	args   rowArgs
 	ends   [rowColumns][8]byte // the ends of bitmaps
+	turned [2]bitRows          // of bools, and of validity
 	expand *expandSpace        // for bools
 	last   struct {            // the last rows
-		args   [rowColumns]rowColumn
+		args   rowArgs
 		values [rowColumns][8 * rowStep]byte
 		rows   [64 * (rowStep + 1)]byte
 	}
@@ -121,7 +131,7 @@ func (g *Group[D]) rows(l *level, dst []D, stride, from, to int) bool {
 	if lines {
 		k = g.linesKernel(l)
 	}
-	if k.all == nil && (kind != kindBits || lines) {
+	if k.valid == nil && (kind != kindBits || lines) {
 		return false
 	}
 	// Here and nowhere else it is checked that all is there.
@@ -149,13 +159,10 @@ func (g *Group[D]) rows(l *level, dst []D, stride, from, to int) bool {
 	if l.wholeSteps && width < StepColumns && stride != width {
 		return false
 	}
-	run := rowsRun{kernel: k.all, size: kindSize(kind), end: to, masked: masked, wholeSteps: l.wholeSteps}
-	if masked {
-		run.kernel, run.alike = k.valid, k.alike
-	}
-	ok := g.runQuick(k.quick, run, dst, stride, from, to) || g.runAll(run, dst, stride, from, to)
+	run := rowsRun{size: kindSize(kind), end: to, masked: masked, lines: lines, level: l}
+	ok := g.runQuick(k.quick, run, dst, stride, from, to) || g.runAll(run.by(k), dst, stride, from, to)
 	for i := range g.Columns {
-		g.Rounded[i] = g.args[i].rounded
+		g.Rounded[i] = g.args.columns[i].rounded
 	}
 	return ok
 }
@@ -164,13 +171,17 @@ func (g *Group[D]) rows(l *level, dst []D, stride, from, to int) bool {
 func (g *Group[D]) runAll(r rowsRun, dst []D, stride, from, to int) bool {
 	for i := range g.Columns {
 		c := &g.Columns[i]
-		g.args[i].values, g.args[i].fill, g.args[i].rounded = advance(c.values, from*r.size), c.fill, 0
+		g.args.columns[i].values, g.args.columns[i].fill, g.args.columns[i].rounded = advance(c.values, from*r.size), c.fill, 0
+		g.args.across[acrossFill][i] = uint32(c.fill)
 	}
 	// What is beyond the width is read, not written.
 	for i := len(g.Columns); i < rowColumns; i++ {
-		g.args[i] = rowColumn{values: g.args[0].values, bits: pointer(allValid), signs: signs[sizeOf[D]()][0], line: g.args[0].line}
+		g.args.columns[i] = rowColumn{values: g.args.columns[0].values, bits: pointer(allValid), signs: signs[sizeOf[D]()][0], line: g.args.columns[0].line}
 	}
-	if r.wholeSteps {
+	if r.lines {
+		g.args.setAcross()
+	}
+	if r.level.wholeSteps {
 		return g.runSteps(r, dst, stride, from, to)
 	}
 	return g.run(r, dst, stride, from, to)
@@ -178,11 +189,21 @@ func (g *Group[D]) runAll(r rowsRun, dst []D, stride, from, to int) bool {
 
 // rowsRun is a kernel for values of some size.
 type rowsRun struct {
-	kernel, alike func(dst, cols *byte, stride, rows, width int) (beyond int)
-	size          int
-	end           int // the last row's, and one
+	level          *level
+	kernel, turned func(dst, cols *byte, stride, rows, width int) (beyond int)
+	size           int
+	end            int // the last row's, and one
+	ignored        int // of what a kernel says is beyond
+	masked, lines  bool
+}
 
-	masked, wholeSteps bool
+// by is the same run by some kernel.
+func (r rowsRun) by(k *rowsKernel) rowsRun {
+	r.ignored, r.masked = k.ignored, r.masked || k.all == nil
+	if r.kernel, r.turned = k.all, nil; r.masked {
+		r.kernel, r.turned = k.valid, k.turned
+	}
+	return r
 }
 
 // run runs a kernel over some rows.
@@ -192,31 +213,42 @@ func (g *Group[D]) run(r rowsRun, dst []D, stride, from, to int) bool {
 		if r.masked {
 			n = g.openBitmaps(r, at, min(n, rowBits))
 		}
-		kernel := r.kernel
-		if r.alike != nil && g.alike() {
-			kernel = r.alike
-		}
-		if kernel(pointer(dst[(at-from)*stride:]), (*byte)(unsafe.Pointer(&g.args)), stride*sizeOf[D](), n, len(g.Columns)) != 0 {
+		if r.kernel(pointer(dst[(at-from)*stride:]), (*byte)(unsafe.Pointer(&g.args)), stride*sizeOf[D](), n, len(g.Columns))&^r.ignored != 0 {
 			return false
 		}
-		if at += n; at < r.end { // and else it would point at what is not theirs
-			for i := range g.args {
-				g.args[i].values = advance(g.args[i].values, n*r.size)
-			}
-		}
+		at += n
+		g.advance(r, at, n)
 	}
 	return true
 }
 
-// alike says whether all columns have the same fill, and bits that begin at the
-// same shift.
-func (g *Group[D]) alike() bool {
-	for i := range g.Columns {
-		if g.args[i].fill != g.args[0].fill || g.args[i].shift != g.args[0].shift {
-			return false
-		}
+// advance has all columns' values begin n rows later, with row at, unless they end there:
+// then they would point at what is not theirs.
+func (g *Group[D]) advance(r rowsRun, at, n int) {
+	if at >= r.end {
+		return
 	}
-	return true
+	for i := range g.args.columns {
+		g.args.columns[i].values = advance(g.args.columns[i].values, n*r.size)
+	}
+}
+
+// runTurned runs a kernel that takes validity bits by rows, as far as it is worth to turn
+// them, and gives the row it has come to.
+func (g *Group[D]) runTurned(r rowsRun, dst []D, stride, from, to int) (at int, ok bool) {
+	for at = from; to-at >= leastTurned; {
+		n := min(to-at, turnedRows)
+		g.turnBits(r.level, turnedValidity, at, n, (*Column[D]).validBits)
+		for i := range g.Columns {
+			g.args.columns[i].bits = &g.turned[turnedValidity].rows[i]
+		}
+		if r.turned(pointer(dst[(at-from)*stride:]), (*byte)(unsafe.Pointer(&g.args)), stride*sizeOf[D](), n, len(g.Columns))&^r.ignored != 0 {
+			return at, false
+		}
+		at += n
+		g.advance(r, at, n)
+	}
+	return at, true
 }
 
 // runSteps runs a kernel that makes whole steps. Rows narrower than a step are
@@ -228,7 +260,14 @@ func (g *Group[D]) runSteps(r rowsRun, dst []D, stride, from, to int) bool {
 	if width < StepColumns {
 		even = max(n-(StepColumns+width-1)/width, 0) &^ (stepRows - 1)
 	}
-	if !g.run(r, dst, stride, from, from+even) {
+	begin := from
+	if r.turned != nil {
+		var ok bool
+		if begin, ok = g.runTurned(r, dst, stride, from, from+even); !ok {
+			return false
+		}
+	}
+	if begin < from+even && !g.run(r, dst[(begin-from)*stride:], stride, begin, from+even) {
 		return false
 	}
 	for at := even; at < n; at += rowStep {
@@ -239,7 +278,7 @@ func (g *Group[D]) runSteps(r rowsRun, dst []D, stride, from, to int) bool {
 	if width > StepColumns && width%StepColumns != 0 {
 		// These columns were done twice.
 		for i := width - StepColumns; i < width&^(StepColumns-1); i++ {
-			g.args[i].rounded /= 2
+			g.args.columns[i].rounded /= 2
 		}
 	}
 	return true
@@ -254,25 +293,26 @@ func (g *Group[D]) runLast(r rowsRun, dst []D, stride, from, to int) bool {
 	}
 	clear(g.last.values[:])
 	clear(g.last.rows[:])
-	for i := range g.args {
+	for i := range g.args.columns {
 		v := &g.last.values[i]
 		if i < len(g.Columns) {
-			copy(v[:], unsafe.Slice(g.args[i].values, n*r.size))
+			copy(v[:], unsafe.Slice(g.args.columns[i].values, n*r.size))
 			if to < r.end {
-				g.args[i].values = advance(g.args[i].values, n*r.size)
+				g.args.columns[i].values = advance(g.args.columns[i].values, n*r.size)
 			}
 		}
-		g.last.args[i] = g.args[i]
-		g.last.args[i].values = &v[0]
+		g.last.args.columns[i] = g.args.columns[i]
+		g.last.args.columns[i].values = &v[0]
 	}
+	g.last.args.across = g.args.across
 	beyond := r.kernel(&g.last.rows[0], (*byte)(unsafe.Pointer(&g.last.args)), line, (n+stepRows-1)&^(stepRows-1), len(g.Columns))
 	for i := range g.Columns {
-		g.args[i].rounded = g.last.args[i].rounded
+		g.args.columns[i].rounded = g.last.args.columns[i].rounded
 	}
 	for i := range n {
 		copy(Bytes(dst[i*stride:][:len(g.Columns)]), g.last.rows[i*line:])
 	}
-	return beyond == 0
+	return beyond&^r.ignored == 0
 }
 
 // openBitmaps points to the bitmaps of up to n rows from row at on, and gives
@@ -289,7 +329,7 @@ func (g *Group[D]) openBitmaps(r rowsRun, at, n int) int {
 		short = false
 	}
 	for i := range g.Columns {
-		c, arg := &g.Columns[i], &g.args[i]
+		c, arg := &g.Columns[i], &g.args.columns[i]
 		bit := c.bit + at
 		switch {
 		case c.validity == nil:
@@ -300,7 +340,7 @@ func (g *Group[D]) openBitmaps(r rowsRun, at, n int) int {
 		default:
 			arg.bits, arg.shift = &c.validity[bit>>3], bit&7
 		}
-		if r.wholeSteps {
+		if r.level.wholeSteps {
 			arg.signs = signs[sizeOf[D]()][arg.shift]
 		}
 	}

@@ -14,15 +14,29 @@ func ColumnOfBits[D Number](bitmap []byte, bit, n int, validity []byte, validBit
 // of them are copied where they cannot be written in place.
 const expandRows, copyRows = 2048, 256
 
-// expandSpace is the space for that: bitmaps that do not begin with a byte are
-// copied, and all are turned to a matrix of a byte for eight rows of a column.
+// expandSpace is the space for that, beside the bits themselves.
 type expandSpace struct {
-	columns [maxColumns][]uint8
-	shifted [2][maxColumns][expandRows / 8]byte
-	turned  [2][expandRows / 8 * 64]byte
-	fills   [64]byte
-	rows    [copyRows * 64]byte
+	fills [64]byte
+	rows  [copyRows * 64]byte
 }
+
+// bitRows are bits of some columns turned to rows: a byte for eight rows of a column.
+// Bitmaps that do not begin with a byte are copied first, each to bytes of its own.
+type bitRows struct {
+	columns       [][]uint8
+	shifted, rows []byte
+	bytes         int
+}
+
+// The two of a Group.
+const turnedValues, turnedValidity = 0, 1
+
+func newBitRows(columns, bytes int) bitRows {
+	return bitRows{make([][]uint8, columns), make([]byte, bytes*columns), make([]byte, bytes*columns), bytes}
+}
+
+// validBits is the column's bitmap, and the bit that it begins with.
+func (c *Column[D]) validBits() (bits []byte, bit int) { return c.validity, c.bit }
 
 // rowsBits is rows for columns of bools.
 func (g *Group[D]) rowsBits(l *level, dst []D, stride, from, to int, masked bool) bool {
@@ -45,13 +59,14 @@ func (g *Group[D]) rowsBits(l *level, dst []D, stride, from, to int, masked bool
 	for at := from; at < to; at += expandRows {
 		n := min(expandRows, to-at)
 		bytes := (n + 7) / 8
-		g.turnBits(l, 0, at, n, func(c *Column[D]) ([]byte, int) { return c.bits, c.at })
+		g.turnBits(l, turnedValues, at, n, func(c *Column[D]) ([]byte, int) { return c.bits, c.at })
 		if masked {
-			g.turnBits(l, 1, at, n, func(c *Column[D]) ([]byte, int) { return c.validity, c.bit })
+			g.turnBits(l, turnedValidity, at, n, (*Column[D]).validBits)
 		}
 		run := func(to *byte, stride, first, bytes int) {
-			bits, valid := &x.turned[0][first*64/size], &x.turned[1][first*64/size]
+			bits := &g.turned[turnedValues].rows[first*64/size]
 			if masked {
+				valid := &g.turned[turnedValidity].rows[first*64/size]
 				k.valid(to, bits, valid, &x.fills[0], stride, bytes, width, one)
 			} else {
 				k.all(to, bits, stride, bytes, width, one)
@@ -78,7 +93,10 @@ func (g *Group[D]) rowsBits(l *level, dst []D, stride, from, to int, masked bool
 // turnBits turns the bits of rows at to at+n of all columns, of the values or of
 // their validity, to a matrix.
 func (g *Group[D]) turnBits(l *level, which, at, n int, bitmap func(c *Column[D]) ([]byte, int)) {
-	x, bytes := g.expand, (n+7)/8
+	x, bytes, most := &g.turned[which], (n+7)/8, RowColumns[D]()
+	if x.bytes < bytes {
+		*x = newBitRows(most, bytes)
+	}
 	for i := range g.Columns {
 		bits, bit := bitmap(&g.Columns[i])
 		bit += at
@@ -88,11 +106,16 @@ func (g *Group[D]) turnBits(l *level, which, at, n int, bitmap func(c *Column[D]
 		case bit&7 == 0:
 			x.columns[i] = bits[bit>>3:][:bytes]
 		default:
-			x.columns[i] = x.shifted[which][i][:bytes]
+			x.columns[i] = x.shifted[i*x.bytes:][:bytes]
 			shiftBits(x.columns[i], bits, bit, n)
 		}
 	}
-	transpose(l, x.turned[which][:], 64/sizeOf[D](), x.columns[:len(g.Columns)], bytes)
+	// There are kernels for eight columns.
+	width := len(g.Columns)
+	for ; width < min(StepColumns, most); width++ {
+		x.columns[width] = allValid[:bytes]
+	}
+	transpose(l, x.rows, most, x.columns[:width], bytes)
 }
 
 // shiftBits copies n bits from bit on; what is beyond them in the last byte is

@@ -3,6 +3,7 @@ package kernel
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -40,6 +41,7 @@ func checkRows[S, D Number](t *testing.T) {
 	t.Run(fmt.Sprintf("from=%T/to=%T", from, to), func(t *testing.T) {
 		leveltest.Each(t, levels(), 2*rowColumns+1, func(t *rapid.T, l *level, g *leveltest.Guards) {
 			n, r := rapid.IntRange(0, 100).Draw(t, "n"), drawRandom(t)
+			n += rapid.SampledFrom([]int{0, 0, -n % stepRows, 90}).Draw(t, "more") // 90: validity bits may be turned first
 			first := rapid.IntRange(0, min(n, 20)).Draw(t, "first")
 			width := rapid.IntRange(1, RowColumns[D]()).Draw(t, "width")
 			gap := rapid.SampledFrom([]int{0, 0, 1, 5}).Draw(t, "gap")
@@ -52,8 +54,6 @@ func checkRows[S, D Number](t *testing.T) {
 			}
 			group, values := Group[D]{Columns: make([]Column[D], width)}, make([][]D, width)
 			judged := true // by every kernel
-			// Kernels may take columns together that have one fill and one shift.
-			alike, shift, oneFill := rapid.Bool().Draw(t, "alike"), rapid.IntRange(0, 7).Draw(t, "shift"), drawNumber[D](r)
 			wantRounded, wantOK := make([]int64, width), true
 			for c := range values {
 				src := leveltest.Slice[S](g, n)
@@ -71,17 +71,7 @@ func checkRows[S, D Number](t *testing.T) {
 				var bitmap []byte
 				bit := 0
 				fill := drawNumber[D](r)
-				if alike {
-					fill = oneFill
-				}
-				switch {
-				case nulls == 0 || nulls == 1 && r.IntN(2) == 0:
-				case alike:
-					bitmap, bit = leveltest.Slice[byte](g, (shift+n+7)/8), shift
-					for i := range bitmap {
-						bitmap[i] = byte(r.Uint32())
-					}
-				default:
+				if nulls == 2 || nulls == 1 && r.IntN(2) == 0 {
 					bitmap, bit = guardedBits(t, g, n)
 				}
 				group.Columns[c], values[c] = ColumnOf(src, bitmap, bit, fill), make([]D, n-first)
@@ -120,6 +110,54 @@ func checkRows[S, D Number](t *testing.T) {
 			}
 		})
 	})
+}
+
+// TestRowsManyLevels makes more rows than validity bits are turned of at a time.
+func TestRowsManyLevels(t *testing.T) {
+	for _, l := range levels() {
+		t.Run("level="+l.name, func(t *testing.T) {
+			checkMany[float32, float32](t, l)
+			checkMany[int32, float32](t, l)
+		})
+	}
+}
+
+func checkMany[S, D Number](t *testing.T, l *level) {
+	t.Helper()
+	if l.rowsKernel(kindOf[S](), kindOf[D]()).all == nil {
+		return
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, n := range []int{leastTurned, turnedRows, turnedRows + 24, turnedRows + leastTurned + 3, 2*turnedRows + 131} {
+		for _, width := range []int{3, StepColumns, 13, RowColumns[D]()} {
+			gap := 3
+			if width < StepColumns {
+				gap = 0
+			}
+			group := Group[D]{}
+			dst, want := make([]D, (n-1)*(width+gap)+width), make([]D, (n-1)*(width+gap)+width)
+			for c := range width {
+				src, bitmap, values := make([]S, n), make([]byte, n/8+2), make([]D, n)
+				for i := range src {
+					src[i] = S(r.IntN(200))
+				}
+				for i := range bitmap {
+					bitmap[i] = byte(r.Uint32() | r.Uint32())
+				}
+				group.Columns = append(group.Columns, ColumnOf(src, bitmap, c%8, D(1000+c)))
+				castFillPlain(values, src, bitmap, c%8, D(1000+c))
+				for i, v := range values {
+					want[i*(width+gap)+c] = v
+				}
+			}
+			if !group.rows(l, dst, width+gap, 0, n) {
+				t.Fatalf("%d rows of %d columns = false; want true", n, width)
+			}
+			if !slices.Equal(dst, want) {
+				t.Fatalf("%d rows of %d columns differ from the plain loop's", n, width)
+			}
+		}
+	}
 }
 
 // TestRowsBeyondLevels puts one value that does not fit in every place.

@@ -29,8 +29,7 @@ func TestRoomAboveAHeap(t *testing.T) {
 	wait("a heap of 400 MiB", func(limit int64) bool {
 		return limit >= heap+leastRoomBytes && limit < 2*heap
 	})
-	runtime.KeepAlive(large)
-	large = nil
+	runtime.KeepAlive(large) // and no longer
 	runtime.GC()
 	wait("no such heap any more", func(limit int64) bool { return limit == planned })
 }

@@ -77,7 +77,7 @@ func (d *demand) add(other demand) {
 // does not tell: it counts each value once.
 func (s *spanReader) dictionaryOfText(n *node) (found bool) {
 	_ = n.eachLeaf(func(leaf int) error {
-		c := chunkOf(s.r.md, s.span, leaf)
+		c := s.r.md.groups[s.span].chunks[leaf]
 		found = found || c.physical == parquet.Types.ByteArray && c.start < c.firstPage
 		return nil
 	})
@@ -87,7 +87,7 @@ func (s *spanReader) dictionaryOfText(n *node) (found bool) {
 // demandOf is a leaf's; headers of its first pages have no bytes where they are not
 // known.
 func (s *spanReader) demandOf(leaf int, ahead int64, dictionary, data pageHeader) (d demand) {
-	c := chunkOf(s.r.md, s.span, leaf)
+	c := s.r.md.groups[s.span].chunks[leaf]
 	stored, uncompressed := max(c.bytes, 0), max(c.uncompressedBytes, 0)
 	page := min(uncompressed, usualPageBytes)
 	if c.start < c.firstPage { // a dictionary, which is copied out of its page
@@ -146,7 +146,7 @@ func following(c chunk, dictionary, data pageHeader) int64 {
 // peek reads the headers of a leaf's dictionary, if it has one, and first data page.
 func (s *spanReader) peek(leaf int) (dictionary, data pageHeader, err error) {
 	defer recoverTo(&err)
-	c := chunkOf(s.r.md, s.span, leaf)
+	c := s.r.md.groups[s.span].chunks[leaf]
 	p := pages{src: &s.source, at: c.start, end: s.chunkEnd(c), ahead: peekBytes, mem: s.mem}
 	defer p.close()
 	for {
@@ -210,7 +210,7 @@ func (r *Reader) ValueBytes(column int) int64 {
 	for g, span := range r.spans {
 		rows += span.Rows
 		_ = r.fields[column].eachLeaf(func(leaf int) error {
-			bytes += min(max(chunkOf(r.md, g, leaf).uncompressedBytes, 0), math.MaxInt32)
+			bytes += min(max(r.md.groups[g].chunks[leaf].uncompressedBytes, 0), math.MaxInt32)
 			return nil
 		})
 	}

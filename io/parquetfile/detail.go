@@ -1,6 +1,7 @@
 package parquetfile
 
 import (
+	"math/bits"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/parquet"
@@ -27,12 +28,12 @@ type ColumnDetail struct {
 
 // Detail reports how the file is stored.
 func (r *Reader) Detail() Detail {
-	d := Detail{CreatedBy: r.md.GetCreatedBy(), RowGroups: len(r.md.RowGroups)}
+	d := Detail{CreatedBy: r.md.GetCreatedBy(), RowGroups: len(r.md.groups)}
 	for i := range r.md.Schema.NumColumns() {
 		col := r.md.Schema.Column(i)
 		c := ColumnDetail{Path: col.Path(), Physical: col.PhysicalType().String()}
-		for g, rg := range r.md.RowGroups {
-			ch := chunkOf(r.md, g, i)
+		for _, rg := range r.md.groups {
+			ch := rg.chunks[i]
 			c.Encrypted = c.Encrypted || ch.encrypted
 			if ch.missing {
 				continue
@@ -40,8 +41,8 @@ func (r *Reader) Detail() Detail {
 			c.StoredBytes += ch.bytes
 			c.UncompressedBytes += ch.uncompressedBytes
 			c.Codecs = appendNew(c.Codecs, ch.codec.String())
-			for _, e := range rg.Columns[i].MetaData.Encodings {
-				c.Encodings = appendNew(c.Encodings, parquet.Encoding(e).String())
+			for left := ch.encodings; left != 0; left &= left - 1 {
+				c.Encodings = appendNew(c.Encodings, parquet.Encoding(bits.TrailingZeros64(left)).String())
 			}
 		}
 		slices.Sort(c.Codecs)

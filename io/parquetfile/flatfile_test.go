@@ -405,7 +405,7 @@ func TestNumbersInPyarrow(t *testing.T) {
 	rng := splitmix(5)
 	codecs := []string{"zstd", "snappy", "gzip", "lz4", "none"}
 	for n, nulls := range append([]string{"required"}, nullsOf...) {
-		for _, rows := range []int{0, 1, 129, 31000} {
+		for _, rows := range []int{0, 1, 129, 21000} {
 			for _, shape := range shapesOf64 {
 				fields, arrays := make([]arrow.Field, 0, len(numberTypes)), make([]arrow.Array, 0, len(numberTypes))
 				for i, typ := range numberTypes {

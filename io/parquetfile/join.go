@@ -32,9 +32,13 @@ func NewJoiner(w io.Writer) (*Joiner, error) {
 // error the file is not whole, and Close says so.
 func (j *Joiner) Add(r io.ReaderAt, size int64) (rows int64, err error) {
 	j.failed = true
-	footer, err := readFooter(r, size, math.MaxInt64)
+	b, err := readFooterBytes(r, size, math.MaxInt64)
 	if err != nil {
 		return 0, err
+	}
+	footer, err := metadata.NewFileMetaData(b, nil) // whole, for it is written again
+	if err != nil {
+		return 0, damaged("footer: %v", err)
 	}
 	var tail [tailBytes]byte
 	if _, err := r.ReadAt(tail[:], size-tailBytes); err != nil {

@@ -80,7 +80,8 @@ m = f.metadata
 print(f.num_row_groups, t.num_rows, t["n"].to_pylist() == list(range(t.num_rows)),
       all(m.row_group(i).num_rows > 0 for i in range(m.num_row_groups)),
       [None if i % 7 == 3 else "word %d" % (i % 31) for i in range(t.num_rows)] == t["s"].to_pylist() if "s" in t.column_names else "-",
-      sum(m.row_group(i).column(0).statistics.min for i in range(m.num_row_groups)))
+      sum(m.row_group(i).column(0).statistics.min for i in range(m.num_row_groups)),
+      all(m.row_group(i).column(c).path_in_schema == name for i in range(m.num_row_groups) for c, name in enumerate(t.column_names)))
 `
 	python := pythonWithPyarrow(t)
 	for _, text := range []bool{false, true} {
@@ -111,9 +112,9 @@ print(f.num_row_groups, t.num_rows, t["n"].to_pylist() == list(range(t.num_rows)
 			t.Errorf("%d rows read, %v; want 5001", rows, err)
 		}
 		got, err := exec.CommandContext(t.Context(), python, "-c", script, path).CombinedOutput()
-		want := "4 5001 True True - 5002\n" // row groups begin at 0, 1000, 1001, 3001
+		want := "4 5001 True True - 5002 True\n" // row groups begin at 0, 1000, 1001, 3001
 		if text {
-			want = "4 5001 True True True 5002\n"
+			want = "4 5001 True True True 5002 True\n"
 		}
 		if err != nil || string(got) != want {
 			t.Errorf("pyarrow says %q, %v; want %q", got, err, want)

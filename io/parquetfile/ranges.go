@@ -44,7 +44,7 @@ func (r *Reader) Ranges(span int, columns []int) []format.Range {
 			continue
 		}
 		_ = r.fields[c].eachLeaf(func(i int) error {
-			chunk := chunkOf(r.md, span, i)
+			chunk := r.md.groups[span].chunks[i]
 			if end := s.chunkEnd(chunk); end > chunk.start {
 				chunks = append(chunks, format.Range{Offset: chunk.start, Length: end - chunk.start})
 			}

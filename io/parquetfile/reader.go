@@ -11,7 +11,6 @@ import (
 	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/parquet/metadata"
 
 	"github.com/millrace/millrace/io/format"
 )
@@ -26,7 +25,7 @@ type Reader struct {
 	file *os.File    // nil of OpenSource
 	stat fs.FileInfo // when opened
 
-	md     *metadata.FileMetaData
+	md     *footer
 	schema *arrow.Schema
 	fields []*node // one per top-level column
 	spans  []format.Span
@@ -72,14 +71,14 @@ func (r *Reader) describe(ctx context.Context) (err error) {
 	if r.md, err = readFooter(readerAt{ctx, r.src}, r.size, r.opts.BudgetBytes); err != nil {
 		return err
 	}
-	if r.schema, r.fields, err = schemaOf(r.md); err != nil {
+	if r.schema, r.fields, err = schemaOf(r.md.FileMetaData); err != nil {
 		return err
 	}
-	r.spans = make([]format.Span, len(r.md.RowGroups))
-	for g, rg := range r.md.RowGroups {
-		r.spans[g].Rows = rg.NumRows
-		for i := range rg.Columns {
-			r.spans[g].Bytes += max(chunkOf(r.md, g, i).bytes, 0)
+	r.spans = make([]format.Span, len(r.md.groups))
+	for g, rg := range r.md.groups {
+		r.spans[g].Rows = rg.rows
+		for i := range rg.chunks {
+			r.spans[g].Bytes += max(rg.chunks[i].bytes, 0)
 		}
 	}
 	return nil
@@ -105,9 +104,9 @@ func (r *Reader) NullCount(column int) (nulls int64, ok bool) {
 	if r.md.Schema.Column(leaf).MaxDefinitionLevel() == 0 {
 		return 0, true
 	}
-	for g, rg := range r.md.RowGroups {
-		n := chunkOf(r.md, g, leaf).nulls
-		if n < 0 || n > rg.NumRows {
+	for _, rg := range r.md.groups {
+		n := rg.chunks[leaf].nulls
+		if n < 0 || n > rg.rows {
 			return 0, false
 		}
 		nulls += n

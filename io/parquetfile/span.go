@@ -200,7 +200,7 @@ func (n *node) eachLeaf(f func(leaf int) error) error {
 
 // openLeaf makes the decoder of leaf i, below n or n itself.
 func (s *spanReader) openLeaf(n *node, i, ahead int) (*leaf, error) {
-	c := chunkOf(s.r.md, s.span, i)
+	c := s.r.md.groups[s.span].chunks[i]
 	switch {
 	case c.encrypted:
 		return nil, unsupported("encrypted column")

@@ -21,7 +21,7 @@ func (r *Reader) Statistics(span, column int) format.Statistics {
 		return s
 	}
 	n := r.fields[column]
-	c := chunkOf(r.md, span, n.leaf)
+	c := r.md.groups[span].chunks[n.leaf]
 	s.Nulls = c.nulls
 	if r.md.Schema.Column(n.leaf).MaxDefinitionLevel() == 0 {
 		s.Nulls = 0
@@ -29,12 +29,11 @@ func (r *Reader) Statistics(span, column int) format.Statistics {
 	if c.missing || c.encrypted || c.external || n.leaf >= len(r.md.ColumnOrders) || !r.md.ColumnOrders[n.leaf].IsSetTYPE_ORDER() {
 		return s
 	}
-	kept := r.md.RowGroups[span].Columns[n.leaf].MetaData.Statistics
-	if kept == nil || kept.MinValue == nil || kept.MaxValue == nil {
+	if !c.bounded {
 		return s
 	}
-	low, lowest := bound(n.storage, c.physical, kept.MinValue)
-	high, highest := bound(n.storage, c.physical, kept.MaxValue)
+	low, lowest := bound(n.storage, c.physical, c.least)
+	high, highest := bound(n.storage, c.physical, c.most)
 	if lowest && highest {
 		s.Min, s.Max = low, high
 	}

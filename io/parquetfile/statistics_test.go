@@ -95,14 +95,9 @@ func TestStatisticsThatAreNotGiven(t *testing.T) {
 		spoil func(r *Reader)
 	}{
 		{"no order", func(r *Reader) { r.md.ColumnOrders = nil }},
-		{"min and max of old writers alone", func(r *Reader) {
-			s := r.md.RowGroups[0].Columns[0].MetaData.Statistics
-			s.Min, s.Max, s.MinValue, s.MaxValue = s.MinValue, s.MaxValue, nil, nil
-		}},
-		{"one bound", func(r *Reader) { r.md.RowGroups[0].Columns[0].MetaData.Statistics.MaxValue = nil }},
-		{"a bound of three bytes", func(r *Reader) { r.md.RowGroups[0].Columns[0].MetaData.Statistics.MaxValue = []byte{1, 0, 0} }},
-		{"a bound that is no int8", func(r *Reader) { r.md.RowGroups[0].Columns[0].MetaData.Statistics.MaxValue = []byte{0, 1, 0, 0} }},
-		{"none at all", func(r *Reader) { r.md.RowGroups[0].Columns[0].MetaData.Statistics = nil }},
+		{"one bound, or none", func(r *Reader) { r.md.groups[0].chunks[0].bounded = false }},
+		{"a bound of three bytes", func(r *Reader) { r.md.groups[0].chunks[0].most = []byte{1, 0, 0} }},
+		{"a bound that is no int8", func(r *Reader) { r.md.groups[0].chunks[0].most = []byte{0, 1, 0, 0} }},
 	} {
 		before, r := statisticsOf(t, column)
 		c.spoil(r)

@@ -41,6 +41,7 @@ const (
 // Fields of parquet.thrift that the walk looks at.
 const (
 	fileMetaDataSchema       = 2
+	fileMetaDataRowGroups    = 4
 	schemaElementNumChildren = 5
 )
 
@@ -55,17 +56,18 @@ type thriftWalk struct {
 	structs    int64
 	maxStructs int64
 	children   []int32 // num_children of each schema element, in order
+	rowGroups  [2]int  // from where to where the list of row groups is; 0, 0 where there is none
 }
 
-// checkFooterBytes returns an error unless footer is one well-formed structure
+// walkFooter returns an error unless footer is one well-formed structure
 // with a schema no deeper than maxSchemaDepth, and decoding it takes at most
 // budget bytes.
-func checkFooterBytes(footer []byte, budget int64) error {
+func walkFooter(footer []byte, budget int64) (*thriftWalk, error) {
 	w := &thriftWalk{what: "footer", b: footer, maxStructs: budget / bytesPerThriftStruct}
 	if err := w.structure(0, 0); err != nil {
-		return err
+		return nil, err
 	}
-	return checkSchemaDepth(w.children)
+	return w, checkSchemaDepth(w.children)
 }
 
 // checkSchemaDepth takes the child counts of a schema's elements in depth-first
@@ -164,8 +166,15 @@ func (w *thriftWalk) structure(at uint32, depth int) error {
 			w.children[len(w.children)-1] = int32(n)
 			continue
 		}
+		from := w.pos
 		if err := w.value(kind, at<<8|uint32(uint8(field)), depth, false); err != nil {
 			return err
+		}
+		if depth == 0 && field == fileMetaDataRowGroups && kind == thriftList {
+			if w.rowGroups[1] > 0 {
+				return w.fail("a second list of row groups")
+			}
+			w.rowGroups = [2]int{from, w.pos}
 		}
 	}
 }

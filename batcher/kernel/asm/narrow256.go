@@ -6,22 +6,19 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// With AVX2 the narrow kernels take four columns at a time and two steps of each, so that
-// its parameters are loaded once for sixteen values. There are two kinds: one fills NaN, the
-// other, the quick one, is for columns that have none: the bounds are compared with every
-// value, and to compare a NaN is invalid, which the processor notes in MXCSR.
+// With AVX2 the narrow kernels that fill nulls by the columns' bitmaps take four columns at
+// a time and two steps of each, so that its parameters are loaded once for sixteen values.
+// For the two kinds see narrowRows.
 
-// held256 is a narrow kernel for AVX2.
+// held256 is such a kernel.
 type held256 struct {
-	validity, nans  bool      // are filled
+	nans            bool      // are filled, beside nulls
 	cols, row, bits GPVirtual // bits is the place of the step's bits in a bitmap
 }
 
 func narrows256() {
 	for _, nans := range []bool{false, true} {
-		for _, validity := range []bool{false, true} {
-			(&held256{validity: validity, nans: nans}).generate()
-		}
+		(&held256{nans: nans}).generate()
 	}
 }
 
@@ -30,10 +27,7 @@ func (h *held256) name() string {
 	if !h.nans {
 		name += "Quick"
 	}
-	if h.validity {
-		name += "Valid"
-	}
-	return name + "AVX2"
+	return name + "ValidAVX2"
 }
 
 func (h *held256) generate() {
@@ -113,10 +107,8 @@ func (h *held256) generate() {
 // turn makes some steps of eight columns. The right half first: what it spills beyond
 // narrow rows, the left half of the rows below writes again.
 func (h *held256) turn(rows rowsAt, steps int) {
-	if h.validity {
-		MOVQ(h.row, h.bits)
-		SHRQ(U8(3), h.bits)
-	}
+	MOVQ(h.row, h.bits)
+	SHRQ(U8(3), h.bits)
 	for _, half := range []int{1, 0} {
 		v := make([][4]VecVirtual, steps)
 		for c := range 4 {
@@ -163,7 +155,7 @@ func (h *held256) load(i, steps int) (values []VecVirtual) {
 	}
 	MOVQ(column.Offset(columnValues), p)
 	if steps > 1 {
-		prefetch(p, h.row, 4, 64)
+		prefetch(p, h.row, 4, 64, prefetchBytes256)
 	}
 	for s := range steps {
 		v := YMM()
@@ -188,37 +180,23 @@ func (h *held256) load(i, steps int) (values []VecVirtual) {
 	each(func(_ int, y VecVirtual) { VMAXPS(y, least, y) })
 	most := held(columnMost)
 	each(func(_ int, y VecVirtual) { VMINPS(y, most, y) })
-	if !h.validity && !h.nans {
-		return values
-	}
-	var all, keep VecVirtual
-	if h.validity {
-		all = YMM()
-		MOVQ(column.Offset(columnBits), bits)
-		VPBROADCASTD(Mem{Base: bits, Index: h.bits, Scale: 1}, all)
-	}
+	all, fill := YMM(), held(columnFill)
+	MOVQ(column.Offset(columnBits), bits)
+	VPBROADCASTD(Mem{Base: bits, Index: h.bits, Scale: 1}, all)
+	var keep VecVirtual
 	if h.nans {
 		keep = held(columnKeepNaN)
 	}
-	fill := held(columnFill)
 	each(func(s int, y VecVirtual) {
-		var stays, signs VecVirtual
+		valid := YMM()
+		VPSLLVD(column.Offset(columnSigns+32*s), all, valid)
 		if h.nans {
-			stays = YMM()
+			stays := YMM()
 			VCMPPS(U8(ordered), y, y, stays)
 			VORPS(keep, stays, stays)
+			VANDPS(stays, valid, valid)
 		}
-		if h.validity {
-			signs = YMM()
-			VPSLLVD(column.Offset(columnSigns+32*s), all, signs)
-		}
-		switch {
-		case stays == nil:
-			stays = signs
-		case signs != nil:
-			VANDPS(stays, signs, stays)
-		}
-		VBLENDVPS(stays, y, fill, y)
+		VBLENDVPS(valid, y, fill, y)
 	})
 	return values
 }

@@ -6,15 +6,20 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// prefetchBytes is how far ahead a column is fetched into the second level
-// of cache: the processor itself does not see so many columns coming, and
-// never beyond a page.
-const prefetchBytes = 1024
+// How far ahead a column is fetched into the second level of cache, by kernels for AVX-512
+// and for AVX2: the processor itself does not see so many columns coming, and never beyond
+// a page. Columns that lie a power of two apart meet in one set of that level. There sixteen
+// of them, far ahead, push each other out where it has eight ways, as on the processors
+// that AVX2 is the best of.
+const (
+	prefetchBytes    = 1024
+	prefetchBytes256 = 128
+)
 
 // prefetch fetches what a step will read later of a column.
-func prefetch(base, row Register, elem, bytes int) {
+func prefetch(base, row Register, elem, bytes, ahead int) {
 	for at := 0; at < bytes; at += 64 {
-		PREFETCHT1(Mem{Base: base, Index: row, Scale: uint8(elem), Disp: prefetchBytes + at})
+		PREFETCHT1(Mem{Base: base, Index: row, Scale: uint8(elem), Disp: ahead + at})
 	}
 }
 

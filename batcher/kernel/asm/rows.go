@@ -51,6 +51,8 @@ type rower struct {
 	// twoSteps says that with AVX-512 two steps of a column are made at a time.
 	twoSteps bool
 	slow     bool // computes longer than it waits for memory
+	// across says that with AVX2 a narrow function is computed by rows; nans are filled.
+	across, nans bool
 }
 
 // pairs are the indexes that interleave the lanes of two registers.
@@ -64,6 +66,7 @@ func rows() {
 		}
 	}
 	narrows256()
+	narrowRows()
 	for _, r := range append([]rower{
 		{name: "rows4", from: 4, to: 4, wide: wide4, lanes: lanesSame(1)},
 		{name: "rowsF64F32", from: 8, to: 4, judges: true, wide: wideDoubles, prepare: prepareDoubles, lanes: lanesDoubles},
@@ -79,14 +82,14 @@ func rows() {
 		{name: "rowsI64F32Quick", from: 8, to: 4, notes: inexact, wide: wideQuickLongs},
 		{name: "rowsI64F64Quick", from: 8, to: 8, notes: inexact, wide: wideOne(VCVTQQ2PD)},
 	}, append(append(bounds(), narrow()), affines()...)...) {
-		for _, validity := range []bool{false, true} {
+		for i, validity := range []bool{false, true} {
 			if r.lanes != nil && !r.twoSteps {
-				r.generate256(validity, false)
+				r.generate256([...]nullsKind{noNulls, byColumn}[i])
 			}
 			r.generate512(validity)
 		}
 		if r.from == 4 && r.to == 4 && r.prepare == nil && !r.affine {
-			r.generate256(true, true)
+			r.generate256(byRow)
 		}
 	}
 }
@@ -143,7 +146,7 @@ func (r *rower) generate512(validity bool) {
 			p := GP64()
 			MOVQ(Mem{Base: cols, Disp: i*columnBytes + columnValues}, p)
 			if !tail {
-				prefetch(p, row, r.from, r.from*step*steps)
+				prefetch(p, row, r.from, r.from*step*steps, prefetchBytes)
 			}
 			c := &wideColumn{
 				fill:    Mem{Base: cols, Disp: i*columnBytes + columnFill},

@@ -47,17 +47,9 @@ func (m *slidingMask) valid8(g int) VecVirtual {
 	return v
 }
 
-// generate256 makes a kernel. alike is for columns whose validity bits begin at
-// the same shift, and which have the same fill: those of most batches.
-func (r *rower) generate256(validity, alike bool) {
-	name := r.name
-	if validity {
-		name += "Valid"
-	}
-	if alike {
-		name += "Alike"
-	}
-	name += "AVX2"
+// generate256 makes a kernel. nulls says how it learns which values are valid.
+func (r *rower) generate256(nulls nullsKind) {
+	name := r.name + [...]string{"", "Valid", "Turned"}[nulls] + "AVX2"
 	TEXT(name, noSplit, "func(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)")
 	Pragma("noescape")
 	Doc(name + " makes rows of columns; see the generator.")
@@ -75,22 +67,27 @@ func (r *rower) generate256(validity, alike bool) {
 	if r.prepare != nil {
 		r.prepare(k)
 	}
-	if validity && r.prepare != nil {
+	if nulls == byColumn && r.prepare != nil {
 		LEAQ(slidingBits, table)
 	}
-	var common *filling
-	if alike {
-		Load(Param("cols"), cols)
-		common = r.fillingOf(Mem{Base: cols})
-		common.keep()
-	}
+
+	// Kernels that need no more of a column in a step than where its values are keep that
+	// in registers, and what only the next columns need lies on the stack.
+	held := r.prepare == nil && !r.affine && nulls != byColumn
+	colsAt, firstAt, endAt := AllocLocal(8), AllocLocal(8), AllocLocal(8)
+	var bases [rowsColumns]GPVirtual
+	var turned GPVirtual
+	var line *acrossLine
 
 	// load gives a column's eight values in one register or two.
 	load := func(i int, fetch bool) []VecVirtual {
-		p := GP64()
-		MOVQ(Mem{Base: cols, Disp: i*columnBytes + columnValues}, p)
+		p := bases[i]
+		if !held {
+			p = GP64()
+			MOVQ(Mem{Base: cols, Disp: i*columnBytes + columnValues}, p)
+		}
 		if fetch {
-			prefetch(p, row, r.from, r.from*step)
+			prefetch(p, row, r.from, r.from*step, prefetchBytes256)
 		}
 		k.at = func(disp int) Mem { return Mem{Base: p, Index: row, Scale: uint8(r.from), Disp: disp} }
 		k.count = func(changed VecVirtual, lane int) {
@@ -106,9 +103,9 @@ func (r *rower) generate256(validity, alike bool) {
 		column := Mem{Base: cols, Disp: i * columnBytes}
 		k.param = column.Offset
 		switch {
-		case r.affine && !validity:
-			return r.filled(k, nil, column, nil)
-		case !validity:
+		case r.affine && nulls == noNulls:
+			return r.filled(k, nil, column)
+		case nulls != byColumn:
 			return r.lanes(k, 0)
 		}
 		bits := GP64()
@@ -120,7 +117,7 @@ func (r *rower) generate256(validity, alike bool) {
 		}
 		VPBROADCASTD(Mem{Base: bits, Index: bitsAt, Scale: 1}, mask.all)
 		k.bits = mask
-		return r.filled(k, mask.all, column, common)
+		return r.filled(k, mask.all, column)
 	}
 
 	Label("chunk")
@@ -140,10 +137,41 @@ func (r *rower) generate256(validity, alike bool) {
 	MOVQ(rowAt, row)
 	MOVQ(first, d)
 	MOVQ(chunk, left)
+	if held {
+		MOVQ(cols, colsAt)
+		MOVQ(first, firstAt)
+		ADDQ(row, left)
+		MOVQ(left, endAt)
+		for i := range bases {
+			bases[i] = GP64()
+			MOVQ(Mem{Base: cols, Disp: i*columnBytes + columnValues}, bases[i])
+		}
+	}
+	if nulls == byRow {
+		turned = GP64()
+		MOVQ(Mem{Base: cols, Disp: columnBits}, turned)
+	}
+	if nulls == byRow || r.across {
+		line = r.openAcross(first, dstAt, nulls)
+	}
+
+	// unless and again go on after a step, where it was the last and where it was not.
+	unless, again := JLE, JG
+	made := func() {
+		ADDQ(U8(step), row)
+		SUBQ(U8(step), left)
+	}
+	if held {
+		unless, again = JGE, JL
+		made = func() {
+			ADDQ(U8(step), row)
+			CMPQ(row, endAt)
+		}
+	}
 
 	at := rowsAt{d, stride, stride3}
 	turn := func(fetch bool) {
-		if validity {
+		if nulls == byColumn {
 			MOVQ(row, bitsAt)
 			SHRQ(U8(3), bitsAt)
 		}
@@ -156,8 +184,20 @@ func (r *rower) generate256(validity, alike bool) {
 			for c := range 4 {
 				right[c] = load(4+c, fetch)[0]
 			}
-			for i, put := range joinEightFours(left, turn4(right)) {
-				put(at.row(i))
+			rows := joinEightFours(left, turn4(right))
+			if r.across {
+				rows = line.through(rows)
+			}
+			var bits VecVirtual
+			if nulls == byRow {
+				bits = turnedBits(turned, row)
+			}
+			for i, values := range rows {
+				v := values()
+				if nulls == byRow {
+					line.fill(v, validRow(bits, i))
+				}
+				VMOVUPS(v, at.row(i))
 				if i%4 == 3 {
 					LEAQ(Mem{Base: d, Index: stride, Scale: 4}, d)
 				}
@@ -190,20 +230,28 @@ func (r *rower) generate256(validity, alike bool) {
 	if r.from == 4 {
 		together = 2 * step // to fetch what no step comes to write does no harm
 	}
-	r.prefetchRows(first, dstAt, at, together, "fetched")
+	if held {
+		tmp := GP64()
+		MOVQ(firstAt, tmp)
+		r.prefetchRows(tmp, dstAt, at, together, "fetched")
+	} else {
+		r.prefetchRows(first, dstAt, at, together, "fetched")
+	}
 	turn(true)
-	ADDQ(U8(step), row)
-	SUBQ(U8(step), left)
+	made()
 	if r.from == 4 {
 		// A step is half a cache line of a column: the other half is there.
-		JLE(LabelRef("next"))
+		unless(LabelRef("next"))
 		turn(false)
-		ADDQ(U8(step), row)
-		SUBQ(U8(step), left)
+		made()
 	}
-	JG(LabelRef("step"))
+	again(LabelRef("step"))
 
 	Label("next")
+	if held {
+		MOVQ(colsAt, cols)
+		MOVQ(firstAt, first)
+	}
 	// The next eight columns, or the last.
 	SUBQ(U8(rowsColumns), columnsLeft)
 	JLE(LabelRef("done"))
@@ -237,87 +285,58 @@ func (r *rower) generate256(validity, alike bool) {
 	RET()
 }
 
-// filling is a column's fill, and how far its validity bits are shifted to be
-// signs, for each register of its values.
-type filling struct {
-	value VecVirtual
-	signs []Op
-}
-
-func (r *rower) fillingOf(column Mem) *filling {
-	f := &filling{value: YMM()}
-	if r.to == 4 {
-		VBROADCASTSS(column.Offset(columnFill), f.value)
-	} else {
-		VBROADCASTSD(column.Offset(columnFill), f.value)
-	}
-	for h := range r.to / 4 {
-		f.signs = append(f.signs, column.Offset(columnSigns+32*h))
-	}
-	return f
-}
-
-// keep has the shifts in registers.
-func (f *filling) keep() {
-	for h, at := range f.signs {
-		y := YMM()
-		VMOVDQU(at, y)
-		f.signs[h] = y
-	}
-}
-
-// filled puts a column's fill, or what all columns have in common, where values
-// are not valid. A blend looks at the signs of a mask, and shifted by the column's
-// signs, bits are there. Without bits all are valid, and only a function's NaN is
-// filled.
-func (r *rower) filled(k *cast, bits VecVirtual, column Mem, fill *filling) (out []VecVirtual) {
+// filled puts a column's fill where values are not valid. A blend looks at the signs of
+// a mask, and shifted by the column's signs, bits are there. Without bits all are valid,
+// and only a function's NaN is filled.
+func (r *rower) filled(k *cast, bits VecVirtual, column Mem) (out []VecVirtual) {
 	values := []Op{k.at(0), k.at(32)}[:r.to/4]
 	if r.from != r.to || r.prepare != nil || r.notes != 0 {
 		for h, v := range r.lanes(k, 0) {
 			values[h] = v
 		}
 	}
-	if fill == nil {
-		fill = r.fillingOf(column)
+	fill := YMM()
+	if r.to == 4 {
+		VBROADCASTSS(column.Offset(columnFill), fill)
+	} else {
+		VBROADCASTSD(column.Offset(columnFill), fill)
 	}
 	for h, v := range values {
-		signs := YMM()
+		signs, shift := YMM(), column.Offset(columnSigns+32*h)
 		switch {
 		case bits == nil:
 			signs = k.stays(v, r.to)
 		case r.affine:
-			VPSLLVD(fill.signs[h], bits, signs)
+			VPSLLVD(shift, bits, signs)
 			VANDPS(k.stays(v, r.to), signs, signs)
 		default:
-			VPSLLVD(fill.signs[h], bits, signs)
+			VPSLLVD(shift, bits, signs)
 		}
 		if r.to == 4 {
-			VBLENDVPS(signs, v, fill.value, signs)
+			VBLENDVPS(signs, v, fill, signs)
 		} else {
-			VBLENDVPD(signs, v, fill.value, signs)
+			VBLENDVPD(signs, v, fill, signs)
 		}
 		out = append(out, signs)
 	}
 	return out
 }
 
-// joinEightFours makes eight rows of two halves.
-func joinEightFours(left, right [4]VecVirtual) (stores []store) {
+// joinEightFours makes eight rows of two halves, each when it is asked for.
+func joinEightFours(left, right [4]VecVirtual) (rows [8]func() VecVirtual) {
 	for i := range 4 {
-		stores = append(stores, func(to Mem) {
+		rows[i] = func() VecVirtual {
 			y := YMM()
 			VINSERTF128(U8(1), right[i].AsX(), left[i], y)
-			VMOVUPS(y, to)
-		})
-	}
-	for i := range 4 {
-		stores = append(stores, func(to Mem) {
+			return y
+		}
+		rows[4+i] = func() VecVirtual {
 			y := YMM()
 			VPERM2F128(U8(0x31), right[i], left[i], y)
-			VMOVUPS(y, to)
-		})
+			return y
+		}
 	}
-	return stores
+	return rows
 }
 
 // turn4x4 makes four rows of four columns of 8-byte values.
