@@ -38,7 +38,13 @@ type reader struct {
 	closed atomic.Bool
 	// sparse says that the file is no longer read as a whole; see denseShare.
 	sparse atomic.Bool
+	// undropped are bytes of the mapping that were decoded and whose pages are still there.
+	undropped atomic.Int64
 }
+
+// decodedBytes of the mapping are decoded before their pages are given back: nobody has a
+// view of them, whose release would do it.
+const decodedBytes = 16 << 20
 
 // denseShare is the share of a record batch from which on its file is read as a
 // whole, huge page by huge page, columns between those asked for included. A file
@@ -368,7 +374,12 @@ func (r *reader) load(span int, columns []int) (batch arrow.RecordBatch, view bo
 	if float64(l.asked) < denseShare*float64(meta.body) && !r.sparse.Swap(true) {
 		r.advise(mapped.Sparse)
 	}
-	return recordOf(schema, columns, datas, meta.rows), meta.codec == codecNone && !swapped, nil
+	view = meta.codec == codecNone && !swapped
+	if !view && r.undropped.Add(meta.body) >= decodedBytes {
+		r.undropped.Store(0)
+		r.file.DropUnused(0, int64(len(r.file.Bytes())))
+	}
+	return recordOf(schema, columns, datas, meta.rows), view, nil
 }
 
 // recordOf makes a record batch of the columns listed, in their order.
