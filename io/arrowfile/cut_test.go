@@ -63,6 +63,9 @@ func compareCut(t *testing.T, path string, chunk int64, times int, want [][]stri
 // Columns that pyarrow wrote have pyarrow's values where they are read in pieces: of one
 // row, which begin anywhere in a byte of bits, and of some.
 func TestExpectedInPieces(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow, and all in one goroutine")
+	}
 	files := expected(t, "testdata/pyarrow.tsv")
 	cut := map[string][]arrow.Type{}
 	for name := range seeds(t) {

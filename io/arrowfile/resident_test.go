@@ -19,6 +19,9 @@ import (
 // The pages of record batches that were decompressed are given back, though nobody ever had
 // a view of them: a file's mapping does not stay in memory.
 func TestDecompressedPagesAreGivenBack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow, and all in one goroutine")
+	}
 	path := filepath.Join(t.TempDir(), "compressed.arrow")
 	f, err := os.Create(path)
 	if err != nil {

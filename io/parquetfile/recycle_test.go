@@ -46,6 +46,9 @@ func TestRecyclerFreesWhatNobodyTakes(t *testing.T) {
 // the pages that are being filled: a dictionary that was given up is not kept for good, and
 // no page grows beyond what it is to have.
 func TestManyTextsAreWrittenInLittleMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow, and all in one goroutine")
+	}
 	const columns, rows, value = 256, 128, 300
 	mem := &counted{}
 	w, err := NewWriter(io.Discard, textsOf(columns), format.WriteOptions{Allocator: mem, Compression: "none"})
@@ -76,6 +79,9 @@ func TestManyTextsAreWrittenInLittleMemory(t *testing.T) {
 
 // Row groups are as large as GroupBytes says.
 func TestGroupBytes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow, and all in one goroutine")
+	}
 	const columns, rows, value = 4, 2000, 1000
 	var out bytes.Buffer
 	w, err := NewWriter(&out, textsOf(columns), format.WriteOptions{Compression: "none"})

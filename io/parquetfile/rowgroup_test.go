@@ -100,6 +100,9 @@ func compareRowGroups(t *testing.T, name string, data []byte) (chunks int) {
 
 // Bytes that are flipped anywhere in a footer give an error, or row groups as arrow-go has them.
 func TestRowGroupsOfFlippedBits(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow, and all in one goroutine")
+	}
 	data, err := os.ReadFile("../../testdata/flights-sample.parquet")
 	if err != nil {
 		t.Fatal(err)
