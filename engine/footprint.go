@@ -146,7 +146,10 @@ func (p *Plan) footprint() *footprint {
 	f.rejects = p.mostRejects()
 	f.agreement, f.ahead = p.agreementBytes(), p.aheadBytes()
 	f.file = traitsOf(p.Options.Output).FileBytes
-	f.group = parquetfile.GroupBytes(f.result, p.Options.Format == format.Parquet && p.passesLong())
+	f.group = parquetfile.RowGroupBytes
+	if p.Options.Format == format.Parquet {
+		f.group = parquetfile.GroupBytes(f.result, p.Passed)
+	}
 	if p.live() {
 		f.rows, f.received = math.MaxInt32, heldBytes
 	}
@@ -180,19 +183,6 @@ func (p *Plan) footprint() *footprint {
 		}
 	}
 	return f
-}
-
-// passesLong says whether a column of more than a word a value passes through to a flat
-// output: texts, lists and long numbers, and no structs.
-func (p *Plan) passesLong() (long bool) {
-	for _, f := range p.Passed {
-		if f.Type.ID() == arrow.STRUCT || f.Type.ID() == arrow.MAP {
-			return false
-		}
-		fixed, ok := f.Type.(arrow.FixedWidthDataType)
-		long = long || !ok || fixed.BitWidth() > 64
-	}
-	return long
 }
 
 // estimate adds up what the pipeline can hold at a time: its queues are bounded,

@@ -217,7 +217,7 @@ func TestTrialKeepsWithinTheLimit(t *testing.T) {
 func TestEstimateOfLongTexts(t *testing.T) {
 	a := allotment{Readers: 1, Workers: 2, ChunkRows: 8192, BatchRows: 128, WaitingRows: 3 * rowGroupRows}
 	written := func(row int64) int64 {
-		f := footprint{result: row, group: parquetfile.GroupBytes(row, true), rows: 1e9, parts: 4}
+		f := footprint{result: row, group: parquetfile.GroupBytes(row, []arrow.Field{{Type: arrow.BinaryTypes.String}}), rows: 1e9, parts: 4}
 		return f.estimate(a).Written
 	}
 	if got, most := written(85_000), int64(waitingBytes+4*128*85_000+parquetfile.RowGroupBytes); got > most {

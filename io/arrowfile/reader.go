@@ -42,9 +42,9 @@ type reader struct {
 	undropped atomic.Int64
 }
 
-// decodedBytes of the mapping are decoded before their pages are given back: nobody has a
+// undroppedBytes of the mapping are decoded before their pages are given back: nobody has a
 // view of them, whose release would do it.
-const decodedBytes = 16 << 20
+const undroppedBytes = 16 << 20
 
 // denseShare is the share of a record batch from which on its file is read as a
 // whole, huge page by huge page, columns between those asked for included. A file
@@ -375,7 +375,7 @@ func (r *reader) load(span int, columns []int) (batch arrow.RecordBatch, view bo
 		r.advise(mapped.Sparse)
 	}
 	view = meta.codec == codecNone && !swapped
-	if !view && r.undropped.Add(meta.body) >= decodedBytes {
+	if !view && r.undropped.Add(meta.body) >= undroppedBytes {
 		r.undropped.Store(0)
 		r.file.DropUnused(0, int64(len(r.file.Bytes())))
 	}

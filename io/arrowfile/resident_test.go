@@ -1,11 +1,9 @@
 package arrowfile
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -14,6 +12,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/io/mapped/mappedtest"
 )
 
 // The pages of record batches that were decompressed are given back, though nobody ever had
@@ -67,27 +66,7 @@ func TestDecompressedPagesAreGivenBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, most := residentOf(t, path), int64(decodedBytes+4<<20); got > most || info.Size() < 4*most {
+	if got, most := int64(mappedtest.Resident(t, path))<<10, int64(undroppedBytes+4<<20); got > most || info.Size() < 4*most {
 		t.Errorf("%d of %d MiB of the file are resident; want %d at most", got>>20, info.Size()>>20, most>>20)
 	}
-}
-
-// residentOf is how many bytes of a file's mapping are in this process (proc_pid_smaps(5)).
-func residentOf(t *testing.T, path string) (bytes int64) {
-	t.Helper()
-	smaps, err := os.ReadFile("/proc/self/smaps")
-	if err != nil {
-		t.Skip(err)
-	}
-	ours := false
-	for line := range strings.Lines(string(smaps)) {
-		if first, _, _ := strings.Cut(line, " "); !strings.HasSuffix(first, ":") {
-			ours = strings.HasSuffix(strings.TrimSpace(line), path)
-		}
-		var kib int64
-		if _, err := fmt.Sscanf(line, "Rss: %d kB", &kib); err == nil && ours {
-			bytes += kib << 10
-		}
-	}
-	return bytes
 }

@@ -1,50 +1,19 @@
 package mapped_test
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/millrace/millrace/io/mapped"
+	"github.com/millrace/millrace/io/mapped/mappedtest"
 )
-
-// smapsOf are the lines that tell of a file's mapping (proc_pid_smaps(5)).
-func smapsOf(t *testing.T, path string) (lines []string) {
-	t.Helper()
-	smaps, err := os.ReadFile("/proc/self/smaps")
-	if err != nil {
-		t.Skip(err)
-	}
-	ours := false
-	for line := range strings.Lines(string(smaps)) {
-		if first, _, _ := strings.Cut(line, " "); !strings.HasSuffix(first, ":") {
-			ours = strings.HasSuffix(strings.TrimSpace(line), path)
-		}
-		if ours {
-			lines = append(lines, line)
-		}
-	}
-	return lines
-}
-
-// resident is how many KiB of a file's mapping are in this process.
-func resident(t *testing.T, path string) (kib int) {
-	t.Helper()
-	for _, line := range smapsOf(t, path) {
-		var n int
-		if _, err := fmt.Sscanf(line, "Rss: %d kB", &n); err == nil {
-			kib += n
-		}
-	}
-	return kib
-}
 
 // flagsOf are the VmFlags of a file's mapping.
 func flagsOf(t *testing.T, path string) string {
 	t.Helper()
-	for _, line := range smapsOf(t, path) {
+	for _, line := range mappedtest.Smaps(t, path) {
 		if flags, ok := strings.CutPrefix(line, "VmFlags:"); ok {
 			return flags
 		}
@@ -112,7 +81,7 @@ func TestPagesGoWithTheViewsOfTheirBlocks(t *testing.T) {
 		t.Fatal("zeros are not zeros")
 	}
 	whole := blocks*block + 4096
-	if got := resident(t, path); got != whole>>10 {
+	if got := mappedtest.Resident(t, path); got != whole>>10 {
 		t.Fatalf("%d KiB resident after all was touched; want %d", got, whole>>10)
 	}
 	steps := []struct {
@@ -128,7 +97,7 @@ func TestPagesGoWithTheViewsOfTheirBlocks(t *testing.T) {
 	}
 	for _, s := range steps {
 		s.do()
-		if got := resident(t, path); got != s.want>>10 {
+		if got := mappedtest.Resident(t, path); got != s.want>>10 {
 			t.Errorf("%s: %d KiB resident; want %d", s.about, got, s.want>>10)
 		}
 	}
@@ -137,7 +106,7 @@ func TestPagesGoWithTheViewsOfTheirBlocks(t *testing.T) {
 		t.Fatal("zeros are not zeros")
 	}
 	f.DropUnused(0, int64(len(data)))
-	if got := resident(t, path); got != 3*block>>10 {
+	if got := mappedtest.Resident(t, path); got != 3*block>>10 {
 		t.Errorf("%d KiB resident with views of three blocks; want theirs, %d", got, 3*block>>10)
 	}
 	again.Release()

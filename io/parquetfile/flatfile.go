@@ -72,6 +72,12 @@ func (c *flatColumn) isList() bool {
 	return ok
 }
 
+// varies says whether values of a type that flatType gives have no common size, or may be long.
+func varies(as arrow.DataType, width int) bool {
+	_, list := as.(arrow.ListLikeType)
+	return list || arrow.IsBaseBinary(as.ID()) || width > wordBytes
+}
+
 func (c *flatColumn) isText() bool { return c.physical == parquet.Types.ByteArray }
 
 // countingWriter knows how much was written. It implements arrow-go's WriterTell.
@@ -202,7 +208,7 @@ func newFlatFile(w io.Writer, ps *pqschema.Schema, md arrow.Metadata, props *par
 		if c.isText() {
 			f.texts++
 		}
-		f.vary = f.vary || c.isText() || c.isList() || c.width > wordBytes
+		f.vary = f.vary || varies(c.as, c.width)
 		fields[i] = arrow.Field{Name: c.name, Type: c.as, Nullable: c.nullable}
 		converts = converts || !arrow.TypeEqual(c.as, c.of)
 	}

@@ -32,6 +32,11 @@ func readFooter(r io.ReaderAt, size, budgetBytes int64) (*footer, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseFooter(b, size, budgetBytes)
+}
+
+// parseFooter checks the metadata of a file of size bytes.
+func parseFooter(b []byte, size, budgetBytes int64) (*footer, error) {
 	walk, err := walkFooter(b, budgetBytes)
 	if err != nil {
 		return nil, err

@@ -36,6 +36,9 @@ func (j *Joiner) Add(r io.ReaderAt, size int64) (rows int64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	if _, err := parseFooter(b, size, math.MaxInt64); err != nil {
+		return 0, err
+	}
 	footer, err := metadata.NewFileMetaData(b, nil) // whole, for it is written again
 	if err != nil {
 		return 0, damaged("footer: %v", err)
@@ -65,7 +68,8 @@ func (j *Joiner) Add(r io.ReaderAt, size int64) (rows int64, err error) {
 	return rows, nil
 }
 
-// move adds to all places in the file that a footer names.
+// move adds to all places in the file that a footer names, but for those of page indexes and
+// filters, which it leaves out.
 func move(footer *metadata.FileMetaData, shift int64) {
 	add := func(place *int64) {
 		if place != nil {
@@ -78,6 +82,8 @@ func move(footer *metadata.FileMetaData, shift int64) {
 			if column.FileOffset > 0 {
 				column.FileOffset += shift
 			}
+			column.OffsetIndexOffset, column.OffsetIndexLength = nil, nil
+			column.ColumnIndexOffset, column.ColumnIndexLength = nil, nil
 			if m := column.MetaData; m != nil {
 				m.DataPageOffset += shift
 				add(m.IndexPageOffset)

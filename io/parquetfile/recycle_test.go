@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"sync/atomic"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -17,7 +16,7 @@ import (
 
 // Buffers that nobody takes any more are freed; those that are taken again and again stay.
 func TestRecyclerFreesWhatNobodyTakes(t *testing.T) {
-	mem := &counted{}
+	mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
 	r := newRecycler(mem, 64<<20)
 	once := make([][]byte, 20)
 	for i := range once {
@@ -26,20 +25,20 @@ func TestRecyclerFreesWhatNobodyTakes(t *testing.T) {
 	for _, b := range once {
 		r.put(b)
 	}
+	again := r.get(1 << 16)
+	r.put(again)
 	for i := range 2 * sweepBytes >> 16 {
 		b := r.get(1 << 16)
-		if made := mem.made.Load(); made != int64(len(once))+1 {
-			t.Fatalf("round %d: %d buffers were made; want the one of before", i, made)
+		if &b[0] != &again[0] {
+			t.Fatalf("round %d: another buffer was made; want the one of before", i)
 		}
 		r.put(b)
 	}
-	if r.mu.held != 1<<16 || mem.inUse.Load() != 1<<16 {
-		t.Errorf("%d bytes are kept, %d in use; want the buffer that is taken", r.mu.held, mem.inUse.Load())
+	if r.mu.held != 1<<16 || mem.CurrentAlloc() != 1<<16 {
+		t.Errorf("%d bytes are kept, %d in use; want the buffer that is taken", r.mu.held, mem.CurrentAlloc())
 	}
 	r.close()
-	if n := mem.inUse.Load(); n != 0 {
-		t.Errorf("%d bytes in use of a recycler that is closed", n)
-	}
+	mem.AssertSize(t, 0)
 }
 
 // What a writer holds of many columns of long texts is not much more than a row group and
@@ -50,13 +49,13 @@ func TestManyTextsAreWrittenInLittleMemory(t *testing.T) {
 		t.Skip("slow, and all in one goroutine")
 	}
 	const columns, rows, value = 256, 128, 300
-	mem := &counted{}
+	mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
 	w, err := NewWriter(io.Discard, textsOf(columns), format.WriteOptions{Allocator: mem, Compression: "none"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	rng := splitmix(1)
-	most := int64(0)
+	most := 0
 	for i := range 24 { // 225 MiB
 		batch := randomTexts(columns, rows, value, &rng)
 		err := w.Write(batch)
@@ -65,13 +64,13 @@ func TestManyTextsAreWrittenInLittleMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		if i >= 12 { // dictionaries were given up, and nobody wants their buffers
-			most = max(most, mem.inUse.Load())
+			most = max(most, mem.CurrentAlloc())
 		}
 	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	pages := int64(columns * (filePageBytes/columns + headBytes + 2*value))
+	pages := columns * (filePageBytes/columns + headBytes + 2*value)
 	if allowed := RowGroupBytes/2 + pages*5/4; most > allowed { // classes of buffers are a quarter apart
 		t.Errorf("%d MiB are held by the writer; want %d at most", most>>20, allowed>>20)
 	}
@@ -103,12 +102,14 @@ func TestGroupBytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := GroupBytes(columns*value, true)
+	numbers := []arrow.Field{{Type: arrow.PrimitiveTypes.Int64}}
+	structs := append(textsOf(columns).Fields(), arrow.Field{Type: arrow.StructOf(numbers...)})
+	want := GroupBytes(columns*value, textsOf(columns).Fields())
 	if got := r.MetaData().RowGroup(0).NumRows() * columns * value; got > want || got < want*9/10 {
 		t.Errorf("the first row group has %d MiB; GroupBytes says %d", got>>20, want>>20)
 	}
-	if GroupBytes(columns*value, false) <= want || GroupBytes(100, true) <= want {
-		t.Error("files of numbers, or of short rows, have row groups no larger than those of long texts")
+	if GroupBytes(columns*value, numbers) <= want || GroupBytes(100, textsOf(columns).Fields()) <= want || GroupBytes(columns*value, structs) <= want {
+		t.Error("files of numbers, of short rows, or with structs have row groups no larger than those of long texts")
 	}
 }
 
@@ -137,19 +138,3 @@ func randomTexts(columns, rows, size int, rng *splitmix) arrow.RecordBatch {
 	}
 	return b.NewRecordBatch()
 }
-
-// counted is an allocator that counts.
-type counted struct {
-	memory.GoAllocator
-	made, inUse atomic.Int64
-}
-
-// Allocate implements memory.Allocator.
-func (c *counted) Allocate(size int) []byte {
-	c.made.Add(1)
-	c.inUse.Add(int64(size))
-	return c.GoAllocator.Allocate(size)
-}
-
-// Free implements memory.Allocator.
-func (c *counted) Free(b []byte) { c.inUse.Add(-int64(cap(b))) }

@@ -38,7 +38,7 @@ type chunk struct {
 // Fields of parquet.thrift that are read of row groups, and types as the compact protocol has them.
 const (
 	rowGroupColumns    = 1<<8 | thriftList
-	rowGroupBytes      = 2<<8 | thriftI64
+	rowGroupSize       = 2<<8 | thriftI64
 	rowGroupRows       = 3<<8 | thriftI64
 	chunkPath          = 1<<8 | thriftBinary
 	chunkOffset        = 2<<8 | thriftI64
@@ -64,7 +64,7 @@ const thriftFieldTypeBits = 8
 
 // What must be there, with its type: a field of another type is none.
 var (
-	ofRowGroup = []int{rowGroupColumns, rowGroupBytes, rowGroupRows}
+	ofRowGroup = []int{rowGroupColumns, rowGroupSize, rowGroupRows}
 	ofChunk    = []int{chunkOffset}
 	ofMeta     = []int{metaType, metaEncodings, metaPath, metaCodec, metaValues, metaUncompressed, metaCompressed, metaDataPage}
 )

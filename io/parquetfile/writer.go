@@ -48,11 +48,18 @@ const (
 	zstdLevel = 1
 )
 
-// GroupBytes are what a row group has of Arrow data before it ends for that, with rows of
-// so many bytes on average: in a flat file that has texts, lists or values of more than 8
-// bytes, or in any other.
-func GroupBytes(row int64, varying bool) int64 {
-	if varying && row*wideGroupRows > RowGroupBytes/2 {
+// GroupBytes are what a row group has of Arrow data before it ends for that, in a file of
+// these columns with rows of so many bytes on average.
+func GroupBytes(row int64, fields []arrow.Field) int64 {
+	vary := false
+	for _, f := range fields {
+		as, width, flat := flatType(f.Type)
+		if !flat {
+			return RowGroupBytes
+		}
+		vary = vary || varies(as, width)
+	}
+	if vary && row*wideGroupRows > RowGroupBytes/2 {
 		return RowGroupBytes / 2
 	}
 	return RowGroupBytes
