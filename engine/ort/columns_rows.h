@@ -1,5 +1,8 @@
 // Tiles of columns of columns.h, in terms of vectors of LANES rows, compiled for
 // whatever TARGET has; included with both by each file that makes them.
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
 #include <string.h>
 
 #include "columns.h"
@@ -20,21 +23,25 @@ TARGET MRC_INLINE uint64_t mrc_bits(const uint8_t *bitmap, size_t at, size_t end
 
 typedef float mrc_floats __attribute__((vector_size(4 * LANES)));
 
-// A vector of values, of which those without a bit are fill.
-TARGET MRC_INLINE mrc_floats mrc_load(const float *x, uint64_t bits, float fill) {
+// A vector of values, of which those without a bit, from bit at on, are fill. Vectors of
+// 32 bits are at constants below 32.
+TARGET MRC_INLINE mrc_floats mrc_load(const float *x, uint64_t bits, int at, float fill) {
 #if LANES == 16
-  return _mm512_mask_loadu_ps(_mm512_set1_ps(fill), (__mmask16)bits, x);
+  return _mm512_mask_loadu_ps(_mm512_set1_ps(fill), (__mmask16)(bits >> at), x);
 #else
-  typedef int32_t lanes __attribute__((vector_size(4 * LANES)));
-#if LANES == 8
-  const lanes bit = {1, 2, 4, 8, 16, 32, 64, 128};
-#else
-  const lanes bit = {1, 2, 4, 8};
-#endif
   mrc_floats v;
   memcpy(&v, x, sizeof v);
-  const lanes there = (((lanes){0} + (int32_t)(bits & 0xff)) & bit) != 0;
+#if LANES == 8
+  // Each lane's bit becomes its sign, by which blendv chooses.
+  const __m256i to_sign = _mm256_setr_epi32(31 - at, 30 - at, 29 - at, 28 - at, 27 - at, 26 - at, 25 - at, 24 - at);
+  const __m256i sign = _mm256_sllv_epi32(_mm256_set1_epi32((int)bits), to_sign);
+  return _mm256_blendv_ps(_mm256_set1_ps(fill), v, _mm256_castsi256_ps(sign));
+#else
+  typedef int32_t lanes __attribute__((vector_size(4 * LANES)));
+  const lanes bit = {1, 2, 4, 8};
+  const lanes there = (((lanes){0} + (int32_t)(bits >> at & 0xff)) & bit) != 0;
   return (mrc_floats)((there & (lanes)v) | (~there & (lanes)((mrc_floats){0} + fill)));
+#endif
 #endif
 }
 
@@ -42,7 +49,7 @@ TARGET MRC_INLINE mrc_floats mrc_load(const float *x, uint64_t bits, float fill)
 TARGET MRC_INLINE void mrc_put(const float *x, uint64_t bits, size_t m, float fill, float *y) {
   size_t i = 0;
   for (; i + LANES <= m; i += LANES) {
-    const mrc_floats v = mrc_load(x + i, bits >> i, fill);
+    const mrc_floats v = mrc_load(x + i, bits >> i, 0, fill);
     memcpy(y + i, &v, sizeof v);
   }
   for (; i < m; i++) y[i] = bits >> i & 1 ? x[i] : fill;

@@ -14,12 +14,19 @@ enum { MOST = 3, TILE = MOST * LANES };
 #define EACH_OF(vectors) _Pragma("GCC unroll 4") for (size_t v = 0; v < (vectors); v++)
 #define EACH_VECTOR EACH_OF(SUM_VECTORS)
 
-// Rows that are summed at once; a word of a bitmap is for as many or more.
-enum { SUM_VECTORS = 4, SUM_ROWS = SUM_VECTORS * LANES };
+// Rows that are summed at once, a word of a bitmap is for as many or more; and rows of a
+// column that are read before the next column's.
+enum { SUM_VECTORS = 4, SUM_ROWS = SUM_VECTORS * LANES, SUM_BLOCK = 1024 };
 
 TARGET INLINE floats load(const float *p) { return *(const floats *)p; }
 
-TARGET INLINE floats pick(ints where, floats a, floats b) { return (floats)((where & (ints)a) | (~where & (ints)b)); }
+TARGET INLINE floats pick(ints where, floats a, floats b) {
+#if LANES == 8
+  return _mm256_blendv_ps(b, a, (floats)where);
+#else
+  return (floats)((where & (ints)a) | (~where & (ints)b));
+#endif
+}
 
 // A comparison with NaN is false, which then keeps it.
 TARGET INLINE floats activate(const mr_layer *l, floats v) {
@@ -104,13 +111,12 @@ TARGET INLINE void fetch(const mr_column *c, size_t first, size_t n, size_t rows
     return;
   }
   const float *from = c->values + first;
-  EACH_OF(vectors) __builtin_prefetch(from + (vectors + v) * LANES, 0, 2); // see mrc_copy
   if (!c->validity) {
     EACH_OF(vectors) memcpy(&x[v], from + v * LANES, sizeof x[v]);
     return;
   }
   const uint64_t bits = mrc_bits(c->validity, (size_t)c->bit + first, (size_t)c->bit + rows);
-  EACH_OF(vectors) x[v] = mrc_load(from + v * LANES, bits >> (v * LANES), c->fill);
+  EACH_OF(vectors) x[v] = mrc_load(from + v * LANES, bits, (int)(v * LANES), c->fill);
 }
 
 TARGET static void gather(const mr_columns *c, mr_place *p, size_t row, size_t n, float *y, size_t to) {
@@ -127,30 +133,70 @@ TARGET static void gather(const mr_columns *c, mr_place *p, size_t row, size_t n
   }
 }
 
-// The sum of affine_rows.h, with the same bits: rows are lanes here. Parts are made in
-// the order in which they are added, so that few are there at a time.
-TARGET static void sum_rows(const mr_affine *a, const mr_segment *s, size_t first, size_t n, float *y) {
-  static const uint8_t order[PARTS] = {0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15};
-  floats open[5][SUM_VECTORS];
+// Whether a chain is one stage of all that a stage may do, for NaN, which is what an Imputer
+// and a Scaler behind it become: it has a loop of its own.
+static int is_usual(const mr_affine *a) {
+  const mr_stage *s = a->stages;
+  return a->n_stages == 1 && s->instead && s->scale && s->missing != s->missing;
+}
+
+// Adds what column k is worth to n sums, of rows from row first on of a segment. Meanwhile
+// what is read next, as many rows of a column, is on its way.
+TARGET INLINE void add_rows(const mr_affine *a, const mr_segment *s, size_t k, size_t first, size_t n, uintptr_t next, float *sums,
+                            const int usual) {
+  const mr_column *c = &s->columns[k];
+  const floats coefficient = splat(a->coefficients[k]);
+  for (size_t i = 0; i < n; i += SUM_ROWS, next += SUM_ROWS * sizeof *sums, sums += SUM_ROWS) {
+    floats x[SUM_VECTORS];
+    for (size_t byte = 0; byte < SUM_ROWS * sizeof *sums; byte += 64) __builtin_prefetch((const void *)(next + byte), 0, 3);
+    fetch(c, first + i, n - i < SUM_ROWS ? n - i : SUM_ROWS, (size_t)s->rows, x, SUM_VECTORS);
+    if (usual) {
+      const mr_stage *only = a->stages;
+      const floats instead = splat(only->instead[k]), offset = splat(only->offset[k]), scale = splat(only->scale[k]);
+      EACH_VECTOR x[v] = (pick((ints)(x[v] != x[v]), instead, x[v]) - offset) * scale;
+    } else {
+      stages(a, k, x, SUM_VECTORS);
+    }
+    EACH_VECTOR *(floats *)(sums + v * LANES) += x[v] * coefficient;
+  }
+}
+
+// Parts in the order in which they are added, so that few are there at a time.
+static const uint8_t order[PARTS] = {0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15};
+
+// Where the n rows are that are read after those of column k, of part order[i].
+static uintptr_t after(const mr_affine *a, const mr_segment *s, size_t i, size_t k, size_t first, size_t n) {
+  k += PARTS;
+  while (k >= a->width && ++i < PARTS) k = order[i];
+  if (k < a->width) return (uintptr_t)s->columns[k].values + first * sizeof(float);
+  return (uintptr_t)s->columns[0].values + (first + n) * sizeof(float);
+}
+
+// The sum of affine_rows.h for n rows, with the same bits: rows are lanes here. All rows of
+// a column come before the next column's: columns of a record batch mostly lie a multiple
+// of 4 KiB apart, so that the same few rows of each would compete for one set of a cache.
+TARGET static void sum_block(const mr_affine *a, const mr_segment *s, size_t first, size_t n, float *y) {
+  floats open[6][SUM_BLOCK / LANES];
+  const size_t vectors = (n + SUM_ROWS - 1) / SUM_ROWS * SUM_VECTORS;
+  const int usual = is_usual(a);
   size_t depth = 0;
   for (size_t i = 0; i < PARTS; i++) {
-    floats part[SUM_VECTORS];
-    EACH_VECTOR part[v] = splat(0);
+    float *sums = (float *)open[depth];
+    memset(sums, 0, vectors * sizeof(floats));
     for (size_t k = order[i]; k < a->width; k += PARTS) {
-      floats x[SUM_VECTORS];
-      fetch(&s->columns[k], first, n, (size_t)s->rows, x, SUM_VECTORS);
-      stages(a, k, x, SUM_VECTORS);
-      const floats coefficient = splat(a->coefficients[k]);
-      EACH_VECTOR part[v] += x[v] * coefficient;
+      const uintptr_t next = after(a, s, i, k, first, n);
+      if (usual)
+        add_rows(a, s, k, first, n, next, sums, 1);
+      else
+        add_rows(a, s, k, first, n, next, sums, 0);
     }
     for (size_t done = i; done & 1; done >>= 1) {
       depth--;
-      EACH_VECTOR part[v] = open[depth][v] + part[v];
+      for (size_t v = 0; v < vectors; v++) open[depth][v] += open[depth + 1][v];
     }
-    EACH_VECTOR open[depth][v] = part[v];
     depth++;
   }
-  EACH_VECTOR open[0][v] += splat(a->intercept);
+  for (size_t v = 0; v < vectors; v++) open[0][v] += splat(a->intercept);
   memcpy(y, open[0], n * sizeof *y);
 }
 
@@ -159,8 +205,8 @@ TARGET static void sum(const mr_affine *a, const mr_columns *c, size_t row, size
   for (size_t m; n; row += m, n -= m, y += m) {
     mr_seek(c, &p, row);
     const size_t first = row - p.begin, left = (size_t)p.segment->rows - first;
-    m = left < SUM_ROWS ? left : SUM_ROWS;
+    m = left < SUM_BLOCK ? left : SUM_BLOCK;
     if (m > n) m = n;
-    sum_rows(a, p.segment, first, m, y);
+    sum_block(a, p.segment, first, m, y);
   }
 }
