@@ -127,8 +127,11 @@ TARGET static void gather(const mr_columns *c, mr_place *p, size_t row, size_t n
     return;
   }
   for (size_t k = 0; k < c->width; k++, y += to) {
+    const mr_column *from = &p->segment->columns[k];
     floats x[MOST];
-    fetch(&p->segment->columns[k], first, TILE, rows, x, MOST);
+    fetch(from, first, TILE, rows, x, MOST);
+    // See mrc_copy.
+    for (size_t v = 0; from->values && v < MOST; v++) __builtin_prefetch(from->values + first + TILE + v * LANES, 0, 2);
     for (size_t v = 0; v < MOST; v++) *(floats *)(y + v * LANES) = x[v];
   }
 }

@@ -11,36 +11,37 @@ typedef float floats __attribute__((vector_size(4 * LANES)));
 // matter.
 enum { AT_ONCE = 4, BLOCK = LANES * AT_ONCE, ROUND = 32 };
 
-// What a feature becomes of n values that lie step apart.
-TARGET static inline __attribute__((always_inline)) void put(const mr_feature *feature, const float *from, size_t step, size_t n,
-                                                            int32_t *tile) {
-  // The first form that is needed takes the row's values in; others copy it.
-  int32_t key[TILE], nan[TILE];
+// What a feature becomes of n values, after which there is room up to a multiple of ROUND.
+TARGET static inline void put(const mr_feature *feature, float *values, size_t n, int32_t *tile) {
   const size_t end = (n + ROUND - 1) / ROUND * ROUND;
-  for (size_t r = 0; r < n; r++) {
-    float v = from[r * step];
-    key[r] = mr_key(v);
-    nan[r] = -(v != v);
-  }
-  for (size_t r = n; r < end; r++) key[r] = nan[r] = 0;
+  for (size_t r = n; r < end; r++) values[r] = 0;
   for (int form = 0; form < FORMS; form++) {
     if (feature->column[form] == NONE) continue;
     int32_t *to = tile + feature->column[form] * TILE;
-    const int32_t instead = form == NAN_HIGH ? INT32_MAX : INT32_MIN, flip = form == NEGATED ? -1 : 0;
-    for (size_t r = 0; r < end; r++) to[r] = (nan[r] & instead) | (~nan[r] & (key[r] ^ flip));
+    const ints instead = (ints){0} + (form == NAN_HIGH ? INT32_MAX : INT32_MIN), flip = (ints){0} - (form == NEGATED);
+    for (size_t r = 0; r < end; r += LANES) { // mr_key
+      const floats v = *(const floats *)(values + r) + 0.0f;
+      const ints nan = v != v, key = (ints)v ^ (ints)((words)((ints)v >> 31) >> 1);
+      *(ints *)(to + r) = (nan & instead) | (~nan & (key ^ flip));
+    }
   }
 }
 
 TARGET static void fill(const mr_forest *f, const float *x, size_t stride, size_t n, int32_t *tile) {
-  for (uint32_t i = 0; i < f->n_features; i++) put(&f->features[i], x + f->features[i].feature, stride, n, tile);
+  _Alignas(4 * LANES) float values[TILE];
+  for (uint32_t i = 0; i < f->n_features; i++) {
+    const float *from = x + f->features[i].feature;
+    for (size_t r = 0; r < n; r++) values[r] = from[r * stride];
+    put(&f->features[i], values, n, tile);
+  }
 }
 
 TARGET static void fill_columns(const mr_forest *f, const mr_columns *c, mr_place *p, size_t row, size_t n, int32_t *tile) {
+  _Alignas(4 * LANES) float values[TILE];
   mr_seek(c, p, row);
   for (uint32_t i = 0; i < f->n_features; i++) {
-    float values[TILE];
     mrc_column(c, *p, f->features[i].feature, row, n, values);
-    put(&f->features[i], values, 1, n, tile);
+    put(&f->features[i], values, n, tile);
   }
 }
 
