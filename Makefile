@@ -50,7 +50,7 @@ demo: runtime build ## Score 50,000 real flights with the LightGBM model into de
 test: runtime build ## Run every test, and print what they ran against
 	@bin/millrace version && bin/millrace doctor && gcc --version | head -1
 	@[ -d "$${MILLRACE_CORPORA:-../shared/corpora}" ] || echo "corpora: not at $${MILLRACE_CORPORA:-../shared/corpora}; the tests of foreign files are SKIPPED"
-	$(IN_MEMORY) go test -ldflags=-w -timeout 20m -p 3 ./... # the commands of cmd wait more than they work
+	$(IN_MEMORY) go test -vet=off -ldflags=-w -timeout 20m -p 3 ./... # make lint vets; the commands of cmd wait more than they work
 
 VERSITYGW_VERSION := v1.8.0
 # Of its sources, whose go.mod has the versions of all it needs; Go's checksum database has theirs.
@@ -129,7 +129,7 @@ bench-postgres: runtime build data ## Compare runs into a table of PostgreSQL wi
 test-race: export CGO_CFLAGS := -O1 # the detector does not look into C
 # Packages whose code or tests start goroutines: elsewhere there is nothing to find.
 test-race: runtime ## Run the tests of what has goroutines under the race detector
-	$(IN_MEMORY) go test -race -vet=off -ldflags=-w -timeout 20m -short -p 3 $$(git grep -lE '\bgo func|\.Go\(|^\s*go [a-z][A-Za-z.]*\(' -- '*.go' | sed 's|^|./|; s|/[^/]*$$||' | sort -u) # make test vets
+	$(IN_MEMORY) go test -race -vet=off -ldflags=-w -timeout 20m -short -p 3 $$(git grep -lE '\bgo func|\.Go\(|^\s*go [a-z][A-Za-z.]*\(' -- '*.go' | sed 's|^|./|; s|/[^/]*$$||' | sort -u) # make lint vets
 
 SOAK_RUNS ?= 200
 

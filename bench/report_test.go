@@ -74,7 +74,16 @@ var tag = regexp.MustCompile(`<[a-zA-Z/][^>]*>`)
 // tags are the page's tags without its text.
 func tags(page string) string { return strings.Join(tag.FindAllString(page, -1), "\n") }
 
+// oneThread skips a test that races nothing, where tests are to be short.
+func oneThread(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("slow, and all in one goroutine")
+	}
+}
+
 func TestWriteReport(t *testing.T) {
+	oneThread(t)
 	all := twoMachines(t)
 	one := report(t, "one", all[:1])
 	for _, want := range []string{
@@ -116,6 +125,7 @@ func TestWriteReport(t *testing.T) {
 
 // A run that makes no tensors is not said to be of what the machine allows.
 func TestReportWithoutTensors(t *testing.T) {
+	oneThread(t)
 	const said = "with tensors, which the run does not make"
 	for name, copied := range map[string]int64{"with-tensors": 128, "without-tensors": 0} {
 		b := twoMachines(t)[0]
@@ -136,6 +146,7 @@ func TestReportWithoutTensors(t *testing.T) {
 // What ONNX Runtime's own kernels do is drawn beside the ceiling, not as a part
 // of it, whether it is far below end to end or above.
 func TestReportExported(t *testing.T) {
+	oneThread(t)
 	for name, c := range map[string]struct {
 		share float64
 		want  string
@@ -165,6 +176,7 @@ const evil = `<script>alert(1)</script>"'--></svg></title></style>` + "`" + `{{.
 
 // Names come from files that others made.
 func TestReportHostileNames(t *testing.T) {
+	oneThread(t)
 	hostile := func() *Bench {
 		b := twoMachines(t)[1]
 		h := &b.Head
@@ -211,6 +223,7 @@ func TestReportHostileNames(t *testing.T) {
 
 // Whatever was measured, and however little, is shown.
 func TestReportFewData(t *testing.T) {
+	oneThread(t)
 	only := func(keep func(r *Repeat) bool) *Bench {
 		b := twoMachines(t)[0]
 		b.Repeats = slices.DeleteFunc(b.Repeats, func(r Repeat) bool { return !keep(&r) })

@@ -70,7 +70,7 @@ func apart(t *testing.T, lib *ort.Library, opts engine.Options) func(ctx context
 func TestIsolatedParts(t *testing.T) {
 	lib := orttest.Library(t)
 	opts := manyParts(t)
-	opts.BatchRows = 61
+	opts.BatchRows = fewRows()
 	opts.Output = filepath.Join(t.TempDir(), "whole")
 	whole := mustRun(t, opts)
 	want, rejects := sums(t, whole, opts.Output), rejectBytes(t, whole)
@@ -126,7 +126,7 @@ func TestIsolatedParts(t *testing.T) {
 func TestDeadlyParts(t *testing.T) {
 	lib := orttest.Library(t)
 	opts := manyParts(t)
-	opts.BatchRows = 61
+	opts.BatchRows = fewRows()
 	opts.Output = filepath.Join(t.TempDir(), "out")
 	killedIn(t, lib, opts, 2, 37, 39)
 	score := apart(t, lib, opts)
@@ -164,7 +164,7 @@ func TestDeadlyParts(t *testing.T) {
 func TestIsolatedPartFails(t *testing.T) {
 	lib := orttest.Library(t)
 	base := manyParts(t)
-	base.BatchRows = 61
+	base.BatchRows = fewRows()
 	errFull := errors.New("the disk is full")
 	tests := []struct {
 		name  string

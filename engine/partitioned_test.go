@@ -140,7 +140,7 @@ func TestPartitionedOutputIsTheSameTable(t *testing.T) {
 func TestPartitionedOutputIsTheSameBytes(t *testing.T) {
 	lib := orttest.Library(t)
 	opts := manyParts(t)
-	opts.BatchRows, opts.Workers, opts.PartRows = 61, 1, 4000
+	opts.BatchRows, opts.Workers, opts.PartRows = fewRows(), 1, 4000
 	opts.PartitionBy, opts.TargetFileBytes = []string{"word", "flag"}, 3000
 	opts.Output = filepath.Join(t.TempDir(), "whole")
 	whole, took := wholeRun(t, opts)

@@ -64,10 +64,10 @@ func TestPredictionsAreTheSameHoweverItRuns(t *testing.T) {
 		batch   int
 		stop    func(*engine.Options)
 	}{
-		{"one worker", 1, "out", 61, nil},
+		{"one worker", 1, "out", fewRows(), nil},
 		{"five, and other batches", 5, "out.parquet", 700, nil},
-		{"stopped and continued", 2, "out", 61, func(o *engine.Options) { halfDone(t, lib, *o) }},
-		{"a part scored apart", 2, "out", 61, func(o *engine.Options) {
+		{"stopped and continued", 2, "out", fewRows(), func(o *engine.Options) { halfDone(t, lib, *o) }},
+		{"a part scored apart", 2, "out", fewRows(), func(o *engine.Options) {
 			killedIn(t, lib, *o, 2, 4)
 			o.ScoreApart = apart(t, lib, *o)
 		}},

@@ -109,7 +109,7 @@ func rejectBytes(t *testing.T, summary *engine.Summary) []byte {
 func TestContinuedRunsAreTheSameBytes(t *testing.T) {
 	lib := orttest.Library(t)
 	opts := manyParts(t)
-	opts.BatchRows, opts.Workers = 61, 1
+	opts.BatchRows, opts.Workers = fewRows(), 1
 	opts.Output = filepath.Join(t.TempDir(), "whole")
 	whole, took := wholeRun(t, opts)
 	want, rejects := sums(t, whole, opts.Output), rejectBytes(t, whole)
@@ -156,6 +156,15 @@ func rounds(n int) int {
 		return (n + 2) / 3
 	}
 	return n
+}
+
+// fewRows are rows of a batch, so few that a small input has many batches, and not quite
+// so many where a test is to be short.
+func fewRows() int {
+	if testing.Short() {
+		return 4 * 61
+	}
+	return 61
 }
 
 // slow skips a test that races nothing which shorter ones do not, where it is to be short.
@@ -287,7 +296,7 @@ func TestChoiceIsKept(t *testing.T) {
 func TestSingleFilesAreContinued(t *testing.T) {
 	lib := orttest.Library(t)
 	opts := manyParts(t)
-	opts.BatchRows = 61
+	opts.BatchRows = fewRows()
 	opts.Output = filepath.Join(t.TempDir(), "parts")
 	directory := mustRun(t, opts)
 	parts := partsOf(t, opts.Output)

@@ -45,7 +45,7 @@ func TestFilteredRunsAreTheSameBytes(t *testing.T) {
 	const where = "(%s < 3000 || %[1]s >= 9000) && id %% 7 != 3 && word != nil"
 	inputs := []string{opts.Inputs[0], arrowFile}
 	for _, in := range inputs[:rounds(len(inputs))] {
-		opts.Inputs, opts.BatchRows = []string{in}, 61
+		opts.Inputs, opts.BatchRows = []string{in}, fewRows()
 		var first []string
 		for i, arm := range []struct {
 			sentence, where string

@@ -85,7 +85,7 @@ func (r *tableRig) check(t *testing.T, table string) {
 func tableRuns(t *testing.T) int {
 	t.Helper()
 	if os.Getenv("SOAK_RUNS") == "" {
-		return 3
+		return 2
 	}
 	return soakRuns(t)
 }

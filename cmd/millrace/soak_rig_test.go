@@ -22,7 +22,7 @@ import (
 	"github.com/millrace/millrace/engine/ledger"
 )
 
-// soakRuns is how many runs of each kind there are: 8, or what SOAK_RUNS says (make
+// soakRuns is how many runs of each kind there are: 5, or what SOAK_RUNS says (make
 // soak: 200).
 func soakRuns(t *testing.T) int {
 	t.Helper()
@@ -31,7 +31,7 @@ func soakRuns(t *testing.T) int {
 	}
 	text := os.Getenv("SOAK_RUNS")
 	if text == "" {
-		return 8
+		return 5
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {

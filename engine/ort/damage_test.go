@@ -33,7 +33,7 @@ func TestDamagedLayouts(t *testing.T) {
 		g := &forestGen{Rand: rand.New(rand.NewPCG(5, 6)), width: width}
 		x := g.rows(100)
 		refused, ran := 0, 0
-		for range 600 {
+		for range 300 {
 			k, changed, err := models.UseKernels(m)
 			if err != nil || !changed {
 				t.Fatal(changed, err)

@@ -44,7 +44,7 @@ func TestTensorTreesOfReferenceModels(t *testing.T) {
 	for name, tolerance := range map[string]float64{"flights_gbdt": 2e-4, "flights_xgb": 2e-6} {
 		t.Run(name, func(t *testing.T) {
 			g := &forestGen{Rand: rand.New(rand.NewPCG(1, 2)), width: 32}
-			x := make([]float32, 2000*g.width)
+			x := make([]float32, 700*g.width)
 			for i := range x {
 				x[i] = float32(g.NormFloat64() * 30)
 				if g.IntN(20) == 0 {

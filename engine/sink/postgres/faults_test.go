@@ -20,7 +20,10 @@ func cutsEachWay() int {
 	if n, err := strconv.Atoi(os.Getenv("SOAK_RUNS")); err == nil {
 		return n
 	}
-	return 8
+	if testing.Short() {
+		return 4
+	}
+	return 6
 }
 
 // TestConnectionCut breaks the connection after so many bytes, this way and that, all along
