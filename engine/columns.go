@@ -204,6 +204,29 @@ func joined(records []arrow.RecordBatch, at int) (arrow.Array, error) {
 	return column, nil
 }
 
+// joinRecords makes one of records of one schema, one at least; the caller releases it. Its
+// error wraps errUnjoined.
+func joinRecords(records []arrow.RecordBatch) (arrow.RecordBatch, error) {
+	rows := int64(0)
+	for _, r := range records {
+		rows += r.NumRows()
+	}
+	if rows == 0 {
+		records[0].Retain()
+		return records[0], nil
+	}
+	columns := make([]arrow.Array, 0, records[0].NumCols())
+	defer func() { releaseAll(columns) }()
+	for at := range int(records[0].NumCols()) {
+		column, err := joined(records, at)
+		if err != nil {
+			return nil, err
+		}
+		columns = append(columns, column)
+	}
+	return array.NewRecordBatch(records[0].Schema(), columns, rows), nil
+}
+
 func gatherIndices(d *array.Dictionary, runs []rowRun) (arrow.Array, error) {
 	inOne := make([]rowRun, len(runs))
 	for i, r := range runs {

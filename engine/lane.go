@@ -157,6 +157,12 @@ func (s *openSpan) fill(p *pulled) error {
 	}
 }
 
+func retainRecords(records []arrow.RecordBatch) {
+	for _, r := range records {
+		r.Retain()
+	}
+}
+
 func releaseRecords(records []arrow.RecordBatch) {
 	for _, r := range records {
 		r.Release()

@@ -30,6 +30,8 @@ type fedStream struct {
 	each  int64      // bytes that a record batch counts as
 	fail  error      // at the end, in place of io.EOF
 	most  int64      // rows that may be rejected; -1 for any number
+	piece int64      // rows of the pieces that larger record batches come in; 0: none do
+	left  int64      // rows of the one that is coming
 	given atomic.Int64
 
 	rows, bytes int64
@@ -47,6 +49,9 @@ func newFedStream(each int64, sizes ...int64) *fedStream {
 }
 
 func (s *fedStream) Next() (arrow.RecordBatch, error) {
+	if s.left > 0 {
+		return s.give(s.left), nil
+	}
 	select {
 	case n, ok := <-s.feed:
 		if !ok && s.fail != nil {
@@ -55,14 +60,26 @@ func (s *fedStream) Next() (arrow.RecordBatch, error) {
 		if !ok {
 			return nil, io.EOF
 		}
-		r := ids(s.rows, n)
-		s.rows, s.bytes = s.rows+n, s.bytes+s.each
-		s.given.Add(1)
-		return r, nil
+		s.bytes += s.each
+		return s.give(n), nil
 	case <-s.interrupted:
 		return nil, errors.New("deadline exceeded")
 	}
 }
+
+// give gives n rows, or the first piece of them.
+func (s *fedStream) give(n int64) arrow.RecordBatch {
+	s.left = 0
+	if s.piece > 0 && n > s.piece {
+		n, s.left = s.piece, n-s.piece
+	}
+	r := ids(s.rows, n)
+	s.rows += n
+	s.given.Add(1)
+	return r
+}
+
+func (s *fedStream) More() bool { return s.left > 0 }
 
 func (s *fedStream) Bytes() int64 { return s.bytes }
 func (s *fedStream) Rows() int64  { return s.rows }
@@ -161,9 +178,11 @@ func check(t *testing.T, got arrow.RecordBatch, first, rows int64) {
 	}
 }
 
-// Each record batch becomes one, in order, whatever its size and however many work on it.
+// Each record batch becomes one, in order, whatever its size, however many work on it, and
+// whether it comes in pieces.
 func TestStreamBatchForBatch(t *testing.T) {
-	for workers := range 4 {
+	for n := range 8 {
+		workers, piece := n/2, int64(n%2*50)
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(1, uint64(workers)))
 			sizes := append(make([]int64, 0, 256), 0, 1, 64, 65, 1000, 0, 7)
@@ -171,6 +190,7 @@ func TestStreamBatchForBatch(t *testing.T) {
 				sizes = append(sizes, rng.Int64N(1+rng.Int64N(400)))
 			}
 			in := newFedStream(100, sizes...)
+			in.piece = piece
 			close(in.feed)
 			run := startStream(t.Context(), in, workers+1, nil)
 			got := run.open(t)
@@ -193,6 +213,40 @@ func TestStreamBatchForBatch(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What a large record batch becomes does not wait beyond a size: it goes out as several.
+func TestStreamOfOneLargeBatch(t *testing.T) {
+	const rows, piece = 3_000_000, 100_000 // of 16 bytes; a tenth is rejected
+	synctest.Test(t, func(t *testing.T) {
+		in := newFedStream(100, rows)
+		in.piece = piece
+		close(in.feed)
+		run := startStream(t.Context(), in, 2, nil)
+		got := run.open(t)
+		defer got.Close()
+		batches, first := 0, int64(0)
+		for {
+			b, err := got.Next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := b.NumRows() / 9 * 10
+			check(t, b, first, n)
+			b.Release()
+			first += n
+			batches++
+		}
+		if first != rows || batches != 2 {
+			t.Errorf("%d rows in %d record batches; want %d in 2, of 32 MiB and of the rest", first, batches, rows)
+		}
+		if err := <-run.done; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // Where more rows are bad than may be, what was written ends with a record batch before,

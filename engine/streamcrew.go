@@ -22,7 +22,8 @@ import (
 //		else read the next record batch, if nobody is reading and not too much waits
 //		else wait
 //
-// A record batch of the stream becomes one of the output, with the rows less those that
+// A large record batch comes in pieces, each an intake of its own, whose rows wait for the
+// last, unless they are too large for that: a record batch of the stream becomes one of the output, with the rows less those that
 // are left out, and goes out as soon as it and those before it are scored, whatever comes
 // after: so none of its rows shares a batch with another's. What waits is bounded, in
 // rows, bytes and record batches; then nothing is read, and whoever writes the stream
@@ -36,6 +37,10 @@ type streamCrew struct {
 	part     *partWriter
 	out      *streamOut
 	most     int64 // rows that may wait to be written
+
+	inPieces bool                // the record batch that was read last is to be continued
+	held     []arrow.RecordBatch // of a record batch that comes in pieces: what of the output waits for the last
+	heldSize int64               // bytes of them
 
 	mu struct {
 		sync.Mutex
@@ -54,6 +59,7 @@ type streamCrew struct {
 // recordStream is what a crew needs of a stream; see arrowfile.Stream.
 type recordStream interface {
 	Next() (arrow.RecordBatch, error)
+	More() bool
 	Bytes() int64
 	Rows() int64
 }
@@ -61,6 +67,7 @@ type recordStream interface {
 // intake is a record batch of the stream on its way.
 type intake struct {
 	passed   arrow.RecordBatch // the columns that pass through, of rows that pass the filter
+	more     bool              // it is a piece of a record batch, and not the last
 	read     int64             // rows, before the filter
 	filtered int64
 	bytes    int64
@@ -227,7 +234,11 @@ func (c *streamCrew) next() (*intake, error) {
 	}
 	defer record.Release()
 	plan := c.pipeline.plan
-	in := &intake{read: record.NumRows(), bytes: c.stream.Bytes() - before}
+	in := &intake{read: record.NumRows(), bytes: c.stream.Bytes() - before, more: c.stream.More()}
+	if in.more || c.inPieces {
+		in.bytes = sizeOf(record) // all that the batch has came with the first
+	}
+	c.inPieces = in.more
 	rows, err := c.sieve.sift(record)
 	if err != nil {
 		return nil, err
@@ -329,7 +340,9 @@ func (c *streamCrew) writeOne(in *intake) error {
 		w.countFilteredAt(batcher.Origin{}, in.filtered)
 	}
 	if schema == nil { // no rows, and none came before that tells what predictions look like
-		c.out.owe()
+		if !in.more {
+			c.out.owe()
+		}
 		return nil
 	}
 	if err := w.open(schema); err != nil {
@@ -343,14 +356,58 @@ func (c *streamCrew) writeOne(in *intake) error {
 	if c.pipeline.plan.Options.Piped.Manifest != "" {
 		w.summarise(records)
 	}
+	if err := c.put(in, records); err != nil {
+		return err
+	}
+	w.accounts.Scored += rows
+	c.pipeline.progress.RowsWritten.Add(rows)
+	return nil
+}
+
+// put writes what an intake became, with the pieces before it where it is the last of a
+// record batch, or they are too large to be held.
+func (c *streamCrew) put(in *intake, records []arrow.RecordBatch) error {
+	if in.more || len(c.held) > 0 {
+		retainRecords(records)
+		c.held = append(c.held, records...)
+		for _, r := range records {
+			c.heldSize += sizeOf(r)
+		}
+		if in.more && c.heldSize < mostHeld {
+			return nil
+		}
+		whole, err := joinRecords(c.held)
+		c.letGo()
+		if err != nil {
+			return err
+		}
+		defer whole.Release()
+		return c.out.append(whole)
+	}
 	for _, r := range records {
 		if err := c.out.append(r); err != nil {
 			return err
 		}
 	}
-	w.accounts.Scored += rows
-	c.pipeline.progress.RowsWritten.Add(rows)
 	return nil
+}
+
+// mostHeld is how large the rows may be that wait for the last piece of their record batch;
+// joining them takes as much again.
+const mostHeld = heldBytes / 2
+
+// letGo gives up what waits for the last piece.
+func (c *streamCrew) letGo() {
+	releaseRecords(c.held)
+	c.held, c.heldSize = nil, 0
+}
+
+// sizeOf is the bytes of a record's columns.
+func sizeOf(record arrow.RecordBatch) (bytes int64) {
+	for _, column := range record.Columns() {
+		bytes += int64(column.Data().SizeInBytes())
+	}
+	return bytes
 }
 
 // release gives up what is left after all workers have stopped.
@@ -359,6 +416,7 @@ func (c *streamCrew) release() {
 		in.release()
 	}
 	c.mu.queue = nil
+	c.letGo()
 	c.sieve.close()
 }
 

@@ -32,6 +32,11 @@ type StreamOptions struct {
 	// MessageBytes is the most that one message may have, as it is stored and
 	// decompressed, and all dictionaries together; 0 means 4 GiB.
 	MessageBytes int64
+	// HeldBytes is the most that a record batch may have, as it is stored, to be received into
+	// memory; 0 means format.DefaultHeldBytes. A larger one goes through a scratch file, and comes
+	// in pieces of about ChunkBytes (0: format.DefaultChunkBytes), unless it has dictionaries,
+	// unions, run ends or list views.
+	HeldBytes, ChunkBytes int64
 	// Trailing is how long Next waits after the end mark for the end of the input, where
 	// that can be waited for with a deadline; 0 means 2 s. See Next.
 	Trailing time.Duration
@@ -44,6 +49,9 @@ func (o *StreamOptions) EnsureDefaults() {
 	}
 	if o.MessageBytes == 0 {
 		o.MessageBytes = 4 << 30
+	}
+	if o.HeldBytes == 0 {
+		o.HeldBytes = format.DefaultHeldBytes
 	}
 	if o.Trailing == 0 {
 		o.Trailing = 2 * time.Second
@@ -58,8 +66,9 @@ func (o *StreamOptions) EnsureDefaults() {
 //
 // It checks what the reader of files checks, and as that reader takes no byte on trust;
 // see the package. A body is received whole, at most a few bytes ahead of the message
-// that Next gives, and the columns of an uncompressed one are views of it. It is for one
-// goroutine at a time; batches outlive it.
+// that Next gives, and the columns of an uncompressed one are views of it; a large one goes
+// through a file, see StreamOptions.HeldBytes. It is for one goroutine at a time; batches outlive
+// it.
 type Stream struct {
 	in     *bufio.Reader
 	source io.Reader
@@ -67,6 +76,9 @@ type Stream struct {
 	schema *fileSchema
 	bodies *bodies
 	zstd   func() (*zstd.Decoder, error)
+	large  *largeBatch // that is being given; nil where none is
+
+	schemaMetadata []byte
 
 	columns []int
 	given   *arrow.Schema  // of columns
@@ -113,6 +125,7 @@ func (s *Stream) open() error {
 	if s.schema, err = schemaOf(m.header); err != nil {
 		return err
 	}
+	s.schemaMetadata = m.header.f.b
 	return s.pass(m.body)
 }
 
@@ -193,13 +206,22 @@ func (s *Stream) Next() (arrow.RecordBatch, error) {
 	case err != nil:
 		s.err = fmt.Errorf("read stream: after %d record batches: %w", s.batches, err)
 	default:
-		s.batches++
+		if !s.More() {
+			s.batches++
+		}
 		s.rows += batch.NumRows()
 	}
 	return batch, s.err
 }
 
+// More tells whether what Next gave last is a piece of a record batch, of which the next
+// follows.
+func (s *Stream) More() bool { return s.large != nil }
+
 func (s *Stream) next() (arrow.RecordBatch, error) {
+	if s.large != nil {
+		return s.piece()
+	}
 	for {
 		m, err := s.message()
 		if err != nil {
@@ -294,6 +316,12 @@ func (s *Stream) recordBatch(m message) (arrow.RecordBatch, error) {
 	if err := check.finish(); err != nil {
 		return nil, err
 	}
+	if s.isLarge(meta) {
+		if s.large, err = s.keep(m, meta); err != nil {
+			return nil, err
+		}
+		return s.piece()
+	}
 	body, err := s.body(meta)
 	if err != nil {
 		return nil, err
@@ -306,6 +334,16 @@ func (s *Stream) recordBatch(m message) (arrow.RecordBatch, error) {
 		return nil, err
 	}
 	return recordOf(s.given, s.columns, datas, meta.rows), nil
+}
+
+// piece gives the next rows of a large record batch.
+func (s *Stream) piece() (arrow.RecordBatch, error) {
+	piece, err := s.large.piece()
+	if err != nil || s.large.left == 0 {
+		s.large.close()
+		s.large = nil
+	}
+	return piece, err
 }
 
 func (s *Stream) loader(body *memory.Buffer, meta *batchMeta, mem *budget) *loader {
@@ -348,6 +386,10 @@ func (s *Stream) Close() {
 	}
 	clear(s.dicts)
 	s.bodies.close()
+	if s.large != nil {
+		s.large.close()
+		s.large = nil
+	}
 	if s.err == nil {
 		s.err = fmt.Errorf("read stream: %w", os.ErrClosed)
 	}

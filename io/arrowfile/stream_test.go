@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,12 @@ func streamed(t *testing.T, in io.Reader, columns ...int) ([]arrow.RecordBatch, 
 		return nil, err
 	}
 	defer s.Close()
+	return given(t, s, columns...)
+}
+
+// given are the record batches of a stream, or their pieces; they are released with the test.
+func given(t *testing.T, s *Stream, columns ...int) ([]arrow.RecordBatch, error) {
+	t.Helper()
 	if columns == nil {
 		for i := range s.Schema().NumFields() {
 			columns = append(columns, i)
@@ -91,6 +98,109 @@ func TestStreamIsAsTheFile(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// cutSeeds are streamSeeds, and streams of those of pyarrow's columns that are read in pieces.
+func cutSeeds(tb testing.TB) map[string][]byte {
+	tb.Helper()
+	all := streamSeeds(tb)
+	r, err := Open("testdata/pyarrow/all.arrow", format.ReadOptions{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	var columns []int
+	for i, f := range r.Schema().Fields() {
+		if inPieces(f.Type) && !hasDictionary(f.Type) {
+			columns = append(columns, i)
+		}
+	}
+	if len(columns) < 20 {
+		tb.Fatalf("%d columns are read in pieces", len(columns))
+	}
+	for _, codec := range []string{"none", "lz4", "zstd"} {
+		var to bytes.Buffer
+		var w *StreamWriter
+		for span := range r.Spans() {
+			err := r.ReadSpan(tb.Context(), span, columns, func(b arrow.RecordBatch) (err error) {
+				if w == nil {
+					w, err = StartStream(&to, b.Schema(), format.WriteOptions{Compression: codec})
+				}
+				return errors.Join(err, w.Write(b))
+			})
+			if err != nil {
+				tb.Fatal(err)
+			}
+		}
+		if err := w.End(); err != nil {
+			tb.Fatal(err)
+		}
+		all["cut-"+codec] = to.Bytes()
+	}
+	return all
+}
+
+func hasDictionary(t arrow.DataType) bool {
+	if t.ID() == arrow.DICTIONARY {
+		return true
+	}
+	if e, ok := t.(arrow.ExtensionType); ok {
+		return hasDictionary(e.StorageType())
+	}
+	nested, ok := t.(arrow.NestedType)
+	return ok && slices.ContainsFunc(nested.Fields(), func(f arrow.Field) bool { return hasDictionary(f.Type) })
+}
+
+// Record batches that are large go through a file, and come in pieces, with the same rows;
+// such as have dictionaries come whole.
+func TestStreamGivesLargeBatchesInPieces(t *testing.T) {
+	pieces := 0
+	for name, data := range cutSeeds(t) {
+		t.Run(name, func(t *testing.T) {
+			want, err := streamed(t, bytes.NewReader(data))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := OpenStream(dribble{bytes.NewReader(data)}, StreamOptions{Allocator: checkedAllocator(t), HeldBytes: 1, ChunkBytes: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			got, err := given(t, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.batches != len(want) {
+				t.Errorf("%d record batches; want %d", s.batches, len(want))
+			}
+			for i, w := range want {
+				for from := int64(0); from < w.NumRows() || from == 0; {
+					if len(got) == 0 {
+						t.Fatalf("nothing from row %d of batch %d on", from, i)
+					}
+					piece := got[0]
+					got = got[1:]
+					part := w.NewSlice(from, min(from+piece.NumRows(), w.NumRows()))
+					if !array.RecordEqual(piece, part) {
+						t.Errorf("batch %d from row %d: %v; want %v", i, from, piece, part)
+					}
+					part.Release()
+					if from += piece.NumRows(); from < w.NumRows() {
+						pieces++
+					}
+					if piece.NumRows() == 0 {
+						break
+					}
+				}
+			}
+			if len(got) > 0 {
+				t.Errorf("%d batches more", len(got))
+			}
+		})
+	}
+	if pieces < 10 {
+		t.Errorf("%d pieces in all: nothing came in pieces", pieces)
 	}
 }
 
@@ -371,9 +481,16 @@ func TestStreamEndsWhileThePipeIsOpen(t *testing.T) {
 // drain reads whatever comes, and looks at every value.
 func drain(t *testing.T, data []byte) {
 	t.Helper()
+	drainBy(t, data, StreamOptions{MessageBytes: 64 << 20})
+	drainBy(t, data, StreamOptions{MessageBytes: 64 << 20, HeldBytes: 1, ChunkBytes: 1})
+}
+
+func drainBy(t *testing.T, data []byte, opts StreamOptions) {
+	t.Helper()
 	mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
 	defer mem.AssertSize(t, 0)
-	s, err := OpenStream(bytes.NewReader(data), StreamOptions{Allocator: mem, MessageBytes: 64 << 20})
+	opts.Allocator = mem
+	s, err := OpenStream(bytes.NewReader(data), opts)
 	if err != nil {
 		return
 	}
@@ -404,7 +521,7 @@ func TestStreamBitFlips(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow, and all in one goroutine")
 	}
-	for name, data := range streamSeeds(t) {
+	for name, data := range cutSeeds(t) {
 		rng := rand.New(rand.NewPCG(1, uint64(len(data))))
 		for range flips {
 			at, bit := rng.IntN(len(data)), byte(1)<<rng.IntN(8)
@@ -422,7 +539,7 @@ func TestStreamBitFlips(t *testing.T) {
 //
 //	go test -run '^$' -fuzz FuzzStream -fuzztime 60s -fuzzminimizetime 10x ./io/arrowfile
 func FuzzStream(f *testing.F) {
-	for _, data := range streamSeeds(f) {
+	for _, data := range cutSeeds(f) {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) { drain(t, data) })
