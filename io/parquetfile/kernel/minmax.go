@@ -41,7 +41,7 @@ func (e *Extremes[T]) add(l *level, values []T) {
 		// Apart, as one that had only NaN is what it was: no value.
 		for i := range half {
 			e.Least, e.Most = min(e.Least, least[i]), max(e.Most, most[i])
-			e.NaN = e.NaN || nan[i] != nan[i] // all bits set, which is a NaN; integers' stay 0
+			e.NaN = e.NaN || nan[i] != nan[i] //nolint:gocritic // all bits set, which is a NaN; integers stay 0
 		}
 		values = values[whole:]
 	}
@@ -74,7 +74,7 @@ func (e *Extremes[T]) addPlain(values []T) {
 		if v > most {
 			most = v
 		}
-		if v != v {
+		if v != v { //nolint:gocritic // a NaN
 			nan = true
 		}
 	}

@@ -77,7 +77,7 @@ func testMinMax[T Number](t *testing.T, draw func(r *rand.Rand) T, lowest, highe
 		e.NaN = nan
 		e.add(l, values)
 		for _, v := range values {
-			nan = nan || v != v
+			nan = nan || v != v //nolint:gocritic // a NaN
 			if v < least {
 				least = v
 			}
