@@ -197,7 +197,7 @@ func leadingZero(value []byte) bool {
 // isInteger says that a number has digits alone: one beyond 64 bits would lose some as
 // a float64.
 func isInteger(value []byte) bool {
-	return bytes.IndexFunc(value[1:], func(r rune) bool { return r < '0' || r > '9' }) < 0
+	return value[0] != '.' && bytes.IndexFunc(value[1:], func(r rune) bool { return r < '0' || r > '9' }) < 0
 }
 
 // shortText is a value for a message.
