@@ -325,6 +325,7 @@ func TestReads(t *testing.T) {
 		{"a code with a leading zero stays one", "a\n01234\n5\n", lines.Options{}, `[string] [[01234] [5]]`},
 		{"integers beyond int64", "a\n18446744073709551615\n1\n", lines.Options{}, `[uint64] [[18446744073709551615] [1]]`},
 		{"integers beyond 64 bits keep their digits", "a\n184467440737095516150\n1\n", lines.Options{}, `[string] [[184467440737095516150] [1]]`},
+		{"no-break spaces and line ends are no blanks", "a,b,c\n\"1\n\",2\u00a0, \t3\t\n", lines.Options{}, "[string string int64] [[1\n 2\u00a0 3]]"},
 		{"fractions without a zero before them", "a,b,c\n.5,-.5,5.\n.25,+.5,1\n", lines.Options{}, `[float64 float64 float64] [[0.5 -0.5 5] [0.25 0.5 1]]`},
 		{"no value at all", "a,b\n,1\n,2\n", lines.Options{}, `[null int64] [[<null> 1] [<null> 2]]`},
 		{"no header", "1,x\n2,y\n", lines.Options{Header: lines.HeaderNone}, `[int64 string] [[1 x] [2 y]]`},
