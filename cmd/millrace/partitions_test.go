@@ -27,7 +27,7 @@ func pythonOfPeers(t *testing.T) string {
 
 // Folders that pyarrow, DuckDB and Polars write are read as the same table that is not
 // partitioned, and they read the folders that millrace writes: texts with every sign
-// that a path cannot have, nulls, dates and numbers.
+// that a path cannot have, nulls, dates and numbers; with rejects, which are Parquet too, below them.
 func TestPartitionsOfOthers(t *testing.T) {
 	if testing.Short() {
 		t.Skip("two Python processes")
@@ -49,7 +49,7 @@ func TestPartitionsOfOthers(t *testing.T) {
 		var stderr bytes.Buffer
 		args = append([]string{
 			"score", "--model", filepath.Join(model, "named.onnx"), "--input", filepath.Join(dir, input), "--output", filepath.Join(dir, output),
-			"--ids", "id", "--keep", "day,region,n", "--quiet",
+			"--ids", "id", "--keep", "day,region,n", "--quiet", "--nulls", "reject",
 		}, args...)
 		if code := run(t.Context(), args, nil, &stderr, &stderr); code != 0 {
 			t.Fatalf("millrace %v exits %d\n%s", args, code, stderr.String())

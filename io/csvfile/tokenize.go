@@ -275,6 +275,21 @@ func (t *tokenizer) firstLine(f *lines.Fields, at, broken int, reason string, la
 	return next, lf < 0 && !last, true
 }
 
+// afterQuote says that something follows a quoted field, and what it may be: Spark's CSV, unless
+// told otherwise, and that of databases has \" for a quote within a field.
+func (t *tokenizer) afterQuote(text []byte, at int) string {
+	what := "has text after a closing quote"
+	switch after := text[at]; {
+	case text[at-2] == '\\':
+		what += fmt.Sprintf(", before which is a backslash; a quote within a field is to be written twice (%[1]c%[1]c), in Spark by option(\"escape\", \"\\\"\"), and not \\%[1]c", t.quote)
+	case after == '\r':
+		what += `: a CR alone; if lines end with it, they have to be converted first, such as by tr '\r' '\n'`
+	case after == ';' || after == '|' || after == '\t' || after == ',':
+		what += fmt.Sprintf(": %q; if it stands between fields, --delimiter says so", after)
+	}
+	return what
+}
+
 // quoted splits one record of text at an offset into t.at, as a row of Fields has it.
 // Of a record that is broken it says why, and by what is before the end. ok is false
 // where the text does not have all of it.
@@ -320,7 +335,7 @@ func (t *tokenizer) quoted(text []byte, at int, last bool) (end, fields int, rea
 		case text[stop] == '\n':
 			end = stop + 1
 		default:
-			return stop + 1, 0, "has text after a closing quote", true
+			return stop + 1, 0, t.afterQuote(text, stop), true
 		}
 		if !inQuotes && stop > at && text[stop-1] == '\r' {
 			stop--

@@ -52,6 +52,9 @@ func (p *piece) isNull(value []byte) bool {
 	return false
 }
 
+// blanks may stand around a value. Others, such as no-break spaces and line ends, make it a text.
+const blanks = " \t"
+
 // bare is a field without quotes and spaces around it; why says why it has no value.
 func (p *piece) bare(field []byte) (value []byte, why string) {
 	if p.tokens.Special(field[0]) {
@@ -59,7 +62,7 @@ func (p *piece) bare(field []byte) (value []byte, why string) {
 			return nil, why
 		}
 	}
-	return bytes.Trim(field, " \t"), ""
+	return bytes.Trim(field, blanks), ""
 }
 
 // fixed is a column of values of one size, each read by itself.

@@ -126,7 +126,7 @@ func (g *guess) dataType() arrow.DataType {
 
 // ofValue is the guess by one value.
 func (f *forms) ofValue(value []byte) guess {
-	trimmed := bytes.TrimSpace(value)
+	trimmed := bytes.Trim(value, blanks)
 	if len(trimmed) == 0 {
 		return guess{kind: textKind}
 	}
@@ -170,7 +170,7 @@ func (f *forms) ofValue(value []byte) guess {
 
 // ofText is the guess by text that is no number whatever it looks like.
 func (f *forms) ofText(value []byte) guess {
-	trimmed := bytes.TrimSpace(value)
+	trimmed := bytes.Trim(value, blanks)
 	if _, is := f.truth(trimmed); is {
 		return guess{kind: truth}
 	}
@@ -197,7 +197,7 @@ func leadingZero(value []byte) bool {
 // isInteger says that a number has digits alone: one beyond 64 bits would lose some as
 // a float64.
 func isInteger(value []byte) bool {
-	return bytes.IndexFunc(value[1:], func(r rune) bool { return r < '0' || r > '9' }) < 0
+	return value[0] != '.' && bytes.IndexFunc(value[1:], func(r rune) bool { return r < '0' || r > '9' }) < 0
 }
 
 // shortText is a value for a message.

@@ -65,15 +65,17 @@ func (e *bytesExtent) page() (least, most []byte) {
 func (e *bytesExtent) chunk() (least, most []byte) { return e.all.least, e.all.most }
 
 // newHalfExtent is the extent of float16, in the order of whole numbers: a float is a sign and
-// a magnitude, whose bits are ordered as it is. NaN is above all of them, and looked over.
+// a magnitude, whose bits are ordered as it is. NaN is above all of them.
 func newHalfExtent() extent {
 	const sign, infinity = 1 << 15, 0x7c00
 	var room []int32
+	var e *extentOf[int32]
 	numbers := func(values []byte) []int32 {
 		room = room[:0]
 		for _, bits := range arrow.Uint16Traits.CastFromBytes(values) {
 			switch magnitude := int32(bits &^ sign); {
 			case magnitude > infinity:
+				e.paged.NaN = true
 			case bits&sign != 0:
 				room = append(room, -magnitude)
 			default:
@@ -92,7 +94,8 @@ func newHalfExtent() extent {
 		}
 		return binary.LittleEndian.AppendUint16(nil, bits)
 	}
-	return newExtentOf(math.MinInt32, math.MaxInt32, numbers, func(least, most int32) ([]byte, []byte) {
+	e = newExtentOf(math.MinInt32, math.MaxInt32, numbers, func(least, most int32) ([]byte, []byte) {
 		return half(least, sign), half(most, 0)
 	})
+	return e
 }

@@ -13,6 +13,13 @@ import (
 
 // extent is the least and the greatest value of a page and of its column chunk
 // so far. They are given as Parquet stores them, or as nil where there is none.
+//
+// Floats among which is a NaN have none either. The format lets a writer give the
+// others' and bids readers to expect a NaN all the same, but they do not: Spark and
+// DuckDB hold NaN to be greater than all numbers, DataFusion and pyarrow to differ from
+// each, and all of them passed over the row groups whose numbers a condition
+// excludes, with the NaNs for which it is true. Source: parquet-format:parquet.thrift,
+// ColumnOrder; writers that leave them out, too, are parquet-java and DuckDB.
 type extent interface {
 	// add looks at values of the page.
 	add(values []byte)
@@ -71,8 +78,7 @@ func encode64[T int64 | uint64](least, most T) ([]byte, []byte) {
 	return binary.LittleEndian.AppendUint64(nil, uint64(least)), binary.LittleEndian.AppendUint64(nil, uint64(most))
 }
 
-// extentOf starts with a least value above the greatest, which stands for none, as
-// it stays where all are NaN.
+// extentOf starts with a least value above the greatest, which stands for none.
 type extentOf[T kernel.Number] struct {
 	lowest, highest T
 	paged, all      kernel.Extremes[T]
@@ -90,14 +96,15 @@ func (e *extentOf[T]) add(values []byte) { e.paged.Add(e.cast(values)) }
 func (e *extentOf[T]) page() (least, most []byte) {
 	least, most = e.encoded(&e.paged)
 	e.all.Least, e.all.Most = min(e.all.Least, e.paged.Least), max(e.all.Most, e.paged.Most)
-	e.paged.Least, e.paged.Most = e.highest, e.lowest
+	e.all.NaN = e.all.NaN || e.paged.NaN
+	e.paged.Least, e.paged.Most, e.paged.NaN = e.highest, e.lowest, false
 	return least, most
 }
 
 func (e *extentOf[T]) chunk() (least, most []byte) { return e.encoded(&e.all) }
 
 func (e *extentOf[T]) encoded(x *kernel.Extremes[T]) (least, most []byte) {
-	if x.Least > x.Most {
+	if x.NaN || x.Least > x.Most {
 		return nil, nil
 	}
 	return e.encode(x.Least, x.Most)

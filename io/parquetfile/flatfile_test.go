@@ -169,6 +169,9 @@ func checkFooters(t rapid.TB, a, b *metadata.FileMetaData) {
 			if err := errors.Join(errX, errY); err != nil {
 				t.Fatal(err)
 			}
+			if floats := x.Type() == parquet.Types.Float || x.Type() == parquet.Types.Double; floats && !s.HasMinMax() {
+				continue // a NaN; see extent and checkNumbers
+			}
 			if s.HasMinMax() != u.HasMinMax() || s.NullCount() != u.NullCount() || !bytes.Equal(s.EncodeMin(), u.EncodeMin()) || !bytes.Equal(s.EncodeMax(), u.EncodeMax()) {
 				t.Errorf("column %d: statistics %d %x %x; want %d %x %x", i, s.NullCount(), s.EncodeMin(), s.EncodeMax(), u.NullCount(), u.EncodeMin(), u.EncodeMax())
 			}

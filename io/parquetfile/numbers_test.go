@@ -133,10 +133,9 @@ func rawBits(a arrow.Array, i int) uint64 {
 }
 
 // extentOfArray is the least and the greatest value as Parquet's statistics have
-// them.
+// them; equal zeros are told apart by their sign, and beside a NaN there are none.
 func extentOfArray(a arrow.Array) (least, most []byte) {
 	width := a.DataType().(arrow.FixedWidthDataType).BitWidth() / 8
-	// less also says no where there is NaN; equal zeros are told apart by their sign.
 	less := func(x, y uint64) bool {
 		switch a.DataType().ID() {
 		case arrow.UINT32, arrow.UINT64:
@@ -162,8 +161,9 @@ func extentOfArray(a arrow.Array) (least, most []byte) {
 		switch {
 		case floats && v&^sign == 0:
 			valid = append(valid, 0, sign) // a zero may be either
-		case floats && width == 4 && v&^sign > uint64(math.Float32bits(float32(math.Inf(1)))):
-		case floats && width == 8 && v&^sign > math.Float64bits(math.Inf(1)):
+		case floats && width == 4 && v&^sign > uint64(math.Float32bits(float32(math.Inf(1)))),
+			floats && width == 8 && v&^sign > math.Float64bits(math.Inf(1)):
+			return nil, nil // a NaN
 		default:
 			valid = append(valid, v)
 		}

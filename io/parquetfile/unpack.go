@@ -64,15 +64,31 @@ func copyExactly(codec string, to io.Writer, r io.Reader, size int) error {
 }
 
 func unpackZstd(to io.Writer, from *bufio.Reader, size int) error {
-	head, err := from.Peek(4)
-	if err != nil {
-		return errNoFrame
+	written := 0
+	for frames := 0; ; frames++ {
+		head, err := from.Peek(4)
+		if len(head) == 0 && frames > 0 {
+			return exactly("zstd", written, size)
+		}
+		if err != nil {
+			return errNoFrame
+		}
+		if err := checkZstdMagic(head); err != nil {
+			return err
+		}
+		frame := zstdFrame{from: from}
+		r := zstd.NewReader(&frame)
+		n, err := io.Copy(to, io.LimitReader(r, int64(size-written)+1))
+		if err := errors.Join(err, r.Close()); err != nil {
+			return fmt.Errorf("zstd: %w", err)
+		}
+		if written += int(n); written > size {
+			return exactly("zstd", written, size)
+		}
+		if !frame.whole() {
+			return fmt.Errorf("zstd: %w: a frame without its end", errShort)
+		}
 	}
-	if err := checkZstdMagic(head); err != nil {
-		return err
-	}
-	r := zstd.NewReader(from)
-	return errors.Join(copyExactly("zstd", to, r, size), r.Close())
 }
 
 const (

@@ -5,16 +5,20 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet/compress"
 	"github.com/klauspost/compress/snappy"
+	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
 
 	"github.com/millrace/millrace/io/format"
@@ -196,6 +200,49 @@ func TestLongPages(t *testing.T) {
 		})
 		if err != nil || at != rows {
 			t.Errorf("%s: %d rows: %v", codec, at, err)
+		}
+	}
+}
+
+// Frames of zstd are whole where another decoder takes them, and pages of others are damaged.
+func TestZstdFramesWithoutEnd(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	decoder, err := zstd.NewReader(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer decoder.Close()
+	noise := make([]byte, 70)
+	for i := range noise {
+		noise[i] = byte(rng.Uint32())
+	}
+	text := bytes.Repeat([]byte("some text, "), 30)
+	cases := map[string][]byte{
+		"frames of one block each":    slices.Concat(appendStored(nil, noise), appendStored(nil, text)),
+		"a frame of a repeated byte":  {0x28, 0xb5, 0x2f, 0xfd, 0x20, 50, 0x93, 1, 0, 'x'},
+		"skippable frames around one": slices.Concat([]byte{0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3}, appendStored(nil, noise), []byte{0x5f, 0x2a, 0x4d, 0x18, 0, 0, 0, 0}),
+	}
+	for name, opts := range map[string][]zstd.EOption{
+		"with a checksum": {zstd.WithEncoderCRC(true)}, "without": {zstd.WithEncoderCRC(false)},
+		"with a window": {zstd.WithEncoderCRC(true), zstd.WithSingleSegment(false), zstd.WithWindowSize(1 << 10)}, "in one segment": {zstd.WithSingleSegment(true)},
+	} {
+		encoder, err := zstd.NewWriter(nil, opts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cases[name] = encoder.EncodeAll(bytes.Repeat(slices.Concat(noise, text), 5), nil)
+	}
+	for name, packed := range cases {
+		for n := 1; n <= len(packed); n++ {
+			want, err := decoder.DecodeAll(packed[:n], nil)
+			var to unpackBuffer
+			for _, from := range []io.Reader{bytes.NewReader(packed[:n]), iotest.OneByteReader(bytes.NewReader(packed[:n]))} {
+				to.Reset()
+				ours := unpack(compress.Codecs.Zstd, &to, bufio.NewReader(from), len(want))
+				if (ours == nil) != (err == nil) || err == nil && !bytes.Equal(to.Bytes(), want) {
+					t.Errorf("%s, %d of %d bytes: unpack = %v; another decoder says %v", name, n, len(packed), ours, err)
+				}
+			}
 		}
 	}
 }

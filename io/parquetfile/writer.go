@@ -231,7 +231,9 @@ func (w *Writer) leaveBuffers() {
 // most often ids, as differences, which are small (for flights' ids writing took
 // a third of the time, and a tenth of the bytes, of plain values); floats as
 // they are. arrow-go, which encodes what is not our own, panics where a page of
-// differences has nulls alone (18.8.0): there integers that may be null are plain.
+// differences has nulls alone (18.8.0): there integers that may be null are plain. It
+// also gives bounds to floats among which is a NaN, that readers go wrong by (see
+// extent): there no floats have statistics.
 func encodings(ps *pqschema.Schema, own bool) (out []parquet.WriterProperty) {
 	for i := range ps.NumColumns() {
 		switch c := ps.Column(i); c.PhysicalType() {
@@ -240,6 +242,11 @@ func encodings(ps *pqschema.Schema, own bool) (out []parquet.WriterProperty) {
 		case parquet.Types.Int32, parquet.Types.Int64:
 			if own || c.MaxDefinitionLevel() == 0 {
 				out = append(out, parquet.WithEncodingPath(c.ColumnPath(), parquet.Encodings.DeltaBinaryPacked))
+			}
+		case parquet.Types.Float, parquet.Types.Double, parquet.Types.FixedLenByteArray:
+			_, half := c.LogicalType().(pqschema.Float16LogicalType)
+			if !own && (half || c.PhysicalType() != parquet.Types.FixedLenByteArray) {
+				out = append(out, parquet.WithStatsPath(c.ColumnPath(), false))
 			}
 		}
 	}

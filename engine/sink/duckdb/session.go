@@ -192,6 +192,9 @@ type inserter struct {
 
 // Write implements embedded.Inserter.
 func (i *inserter) Write(record arrow.RecordBatch) (err error) {
+	if err := checkTimes(record); err != nil {
+		return err
+	}
 	reader, err := array.NewRecordReader(record.Schema(), []arrow.RecordBatch{record})
 	if err != nil {
 		return err

@@ -20,7 +20,8 @@ const minMaxBytes = 4 * 32
 // is taken.
 type Extremes[T Number] struct {
 	Least, Most T
-	lanes       [16]T // of the kernels; values of 8 bytes use half
+	NaN         bool  // one was passed over
+	lanes       [24]T // of the kernels; values of 8 bytes use half
 }
 
 // Add looks at values.
@@ -32,7 +33,7 @@ func (e *Extremes[T]) add(l *level, values []T) {
 	whole := len(values) * size / minMaxBytes * minMaxBytes / size
 	if run != nil && whole > 0 {
 		half := 32 / size
-		least, most := e.lanes[:half], e.lanes[half:2*half]
+		least, most, nan := e.lanes[:half], e.lanes[half:2*half], e.lanes[2*half:3*half]
 		for i := range half {
 			least[i], most[i] = e.Least, e.Most
 		}
@@ -40,6 +41,7 @@ func (e *Extremes[T]) add(l *level, values []T) {
 		// Apart, as one that had only NaN is what it was: no value.
 		for i := range half {
 			e.Least, e.Most = min(e.Least, least[i]), max(e.Most, most[i])
+			e.NaN = e.NaN || nan[i] != nan[i] //nolint:gocritic // all bits set, which is a NaN; integers stay 0
 		}
 		values = values[whole:]
 	}
@@ -63,7 +65,7 @@ func minMaxOf[T Number](l *level) func(values *byte, n int, lanes *byte) {
 }
 
 func (e *Extremes[T]) addPlain(values []T) {
-	least, most := e.Least, e.Most
+	least, most, nan := e.Least, e.Most, e.NaN
 	for _, v := range values {
 		// The branches are almost never taken; min and max of Go look for NaN.
 		if v < least {
@@ -72,6 +74,9 @@ func (e *Extremes[T]) addPlain(values []T) {
 		if v > most {
 			most = v
 		}
+		if v != v { //nolint:gocritic // a NaN
+			nan = true
+		}
 	}
-	e.Least, e.Most = least, most
+	e.Least, e.Most, e.NaN = least, most, nan
 }

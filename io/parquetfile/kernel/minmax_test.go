@@ -11,7 +11,7 @@ import (
 )
 
 // The least and the greatest value are those of the plain loop, NaN are passed
-// over, and what was least and greatest before stays so.
+// over and told of, and what was least and greatest before stays so.
 func TestExtremesLevels(t *testing.T) {
 	t.Run("type=int32", func(t *testing.T) {
 		testMinMax(t, func(r *rand.Rand) int32 { return int32(r.Uint32() >> r.IntN(31)) }, math.MinInt32, math.MaxInt32)
@@ -30,6 +30,17 @@ func TestExtremesLevels(t *testing.T) {
 	})
 	t.Run("type=float64", func(t *testing.T) { testMinMax(t, drawFloat, math.Inf(-1), math.Inf(1)) })
 	nan := func(*rand.Rand) float64 { return math.NaN() }
+	// One NaN in some runs, so that it is in any lane, and numbers alone in others.
+	seldom := func(r *rand.Rand) float64 {
+		if r.IntN(100) == 0 {
+			return drawNaN(r)
+		}
+		return r.NormFloat64()
+	}
+	t.Run("type=float32/NaN=seldom", func(t *testing.T) {
+		testMinMax(t, func(r *rand.Rand) float32 { return float32(seldom(r)) }, float32(math.Inf(-1)), float32(math.Inf(1)))
+	})
+	t.Run("type=float64/NaN=seldom", func(t *testing.T) { testMinMax(t, seldom, math.Inf(-1), math.Inf(1)) })
 	t.Run("type=float64/all=NaN", func(t *testing.T) { testMinMax(t, nan, math.Inf(-1), math.Inf(1)) })
 }
 
@@ -41,10 +52,13 @@ func drawFloat(r *rand.Rand) float64 {
 	case 1:
 		return math.Copysign(0, float64(r.IntN(2))-0.5)
 	case 2, 3, 4:
-		return math.Float64frombits(0x7ff0000000000001 | r.Uint64()) // NaN of either sign
+		return drawNaN(r)
 	}
 	return r.NormFloat64()
 }
+
+// drawNaN gives one of either sign.
+func drawNaN(r *rand.Rand) float64 { return math.Float64frombits(0x7ff0000000000001 | r.Uint64()) }
 
 func testMinMax[T Number](t *testing.T, draw func(r *rand.Rand) T, lowest, highest T) {
 	t.Helper()
@@ -59,8 +73,11 @@ func testMinMax[T Number](t *testing.T, draw func(r *rand.Rand) T, lowest, highe
 			least, most = 1, 2
 		}
 		e := Extremes[T]{Least: least, Most: most}
+		nan := rapid.Bool().Draw(t, "NaN before")
+		e.NaN = nan
 		e.add(l, values)
 		for _, v := range values {
+			nan = nan || v != v //nolint:gocritic // a NaN
 			if v < least {
 				least = v
 			}
@@ -68,8 +85,8 @@ func testMinMax[T Number](t *testing.T, draw func(r *rand.Rand) T, lowest, highe
 				most = v
 			}
 		}
-		if e.Least != least || e.Most != most {
-			t.Fatalf("add(%v) = %v, %v; want %v, %v", values, e.Least, e.Most, least, most)
+		if e.Least != least || e.Most != most || e.NaN != nan {
+			t.Fatalf("add(%v) = %v, %v, NaN %v; want %v, %v, %v", values, e.Least, e.Most, e.NaN, least, most, nan)
 		}
 	})
 }

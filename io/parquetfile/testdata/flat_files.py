@@ -35,10 +35,10 @@ WRITTEN = {
 
 
 def extent(column):
-    """The least and the greatest value, as a footer's statistics have them."""
+    """The least and the greatest value, as a footer's statistics have them: none beside a NaN."""
     if pa.types.is_float16(column.type):
-        halves = [v for v in column.to_pylist() if v is not None and v == v]
-        return (min(halves), max(halves)) if halves else (None, None)
+        halves = [v for v in column.to_pylist() if v is not None]
+        return (min(halves), max(halves)) if halves and all(v == v for v in halves) else (None, None)
     found = pc.min_max(column.cast(pa.binary(16)) if isinstance(column.type, pa.BaseExtensionType) else column).as_py()
     return found["min"], found["max"]
 
