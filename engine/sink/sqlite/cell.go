@@ -101,7 +101,7 @@ func longCellOf(a arrow.Array) (cell, error) {
 		t := a.DataType().(*arrow.TimestampType)
 		form := "2006-01-02 15:04:05.999999999"
 		if t.TimeZone != "" {
-			form += "Z07:00" // all are in UTC
+			form += "-07:00" // all are in UTC; a Z would be behind the point of a fraction in the order of texts
 		}
 		return func(row int) (any, error) { return timeText(a.Value(row).ToTime(t.Unit), form) }, nil
 	case *array.Decimal32:
