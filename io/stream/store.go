@@ -83,7 +83,7 @@ func (s *Store) read(ctx context.Context) (*spool.Spool, error) {
 		return nil, err
 	}
 	for {
-		batch, err := from.Next()
+		batch, err := from.Next() //nolint:contextcheck // it has none: who stops the run closes its input
 		if errors.Is(err, io.EOF) {
 			return to.Finish()
 		}
