@@ -58,9 +58,10 @@ const (
 	maxColumns = 64
 	// stepRows is how many rows a kernel that makes whole steps makes at a time.
 	stepRows = 8
-	// streamedBytes is what a group's columns have that are not in a cache: from here to
-	// their ends, more than the second level mostly holds.
-	streamedBytes = 512 << 10
+	// streamedBytes is the most that a group's columns have from here to their ends where
+	// they may be in a cache: a second level holds less, and of a third one a core has more, but
+	// then what is decoded and written there, too.
+	streamedBytes = 1 << 20
 	// bitsRead is how many bytes of a bitmap kernels read at a time, and
 	// rowStep how many rows they make at least.
 	bitsRead, rowStep = 4, 16
@@ -185,7 +186,7 @@ func (g *Group[D]) runAll(r rowsRun, dst []D, stride, from, to int) bool {
 		g.args.columns[i] = rowColumn{values: g.args.columns[0].values, bits: pointer(allValid), signs: signs[sizeOf[D]()][0], line: g.args.columns[0].line}
 	}
 	g.args.streamed = 0
-	if len(g.Columns)*(g.Columns[0].n-from)*r.size >= streamedBytes {
+	if len(g.Columns)*(g.Columns[0].n-from)*r.size > streamedBytes {
 		g.args.streamed = 1
 	}
 	if r.lines {

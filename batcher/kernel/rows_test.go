@@ -129,7 +129,7 @@ func checkMany[S, D Number](t *testing.T, l *level) {
 		return
 	}
 	r := rand.New(rand.NewPCG(1, 2))
-	for _, n := range []int{leastTurned, turnedRows, turnedRows + 24, turnedRows + leastTurned + 3, 2*turnedRows + 131} {
+	for _, n := range []int{leastTurned, turnedRows, turnedRows + 24, turnedRows + leastTurned + 3, 4*turnedRows + 131} {
 		for _, shape := range []struct {
 			width int
 			nulls bool
@@ -163,7 +163,7 @@ func checkMany[S, D Number](t *testing.T, l *level) {
 			if !slices.Equal(dst, want) {
 				t.Fatalf("%d rows of %d columns differ from the plain loop's", n, width)
 			}
-			if streamed := group.args.streamed != 0; streamed != (n > 2*turnedRows && width == RowColumns[D]()) {
+			if streamed := group.args.streamed != 0; streamed != (n > 4*turnedRows && width == RowColumns[D]()) {
 				t.Errorf("%d rows of %d columns are streamed: %t", n, width, streamed)
 			}
 		}
