@@ -45,6 +45,9 @@ type rowColumn struct {
 type rowArgs struct {
 	columns [rowColumns]rowColumn
 	across  acrossLines
+	// streamed is 1 where the columns are no longer in a cache when they are read, as far
+	// as one can tell from their size.
+	streamed uint64
 }
 
 const (
@@ -55,6 +58,10 @@ const (
 	maxColumns = 64
 	// stepRows is how many rows a kernel that makes whole steps makes at a time.
 	stepRows = 8
+	// streamedBytes is the most that a group's columns have from here to their ends where
+	// they may be in a cache: a second level holds less, and of a third one a core has more, but
+	// then what is decoded and written there, too.
+	streamedBytes = 1 << 20
 	// bitsRead is how many bytes of a bitmap kernels read at a time, and
 	// rowStep how many rows they make at least.
 	bitsRead, rowStep = 4, 16
@@ -177,6 +184,10 @@ func (g *Group[D]) runAll(r rowsRun, dst []D, stride, from, to int) bool {
 	// What is beyond the width is read, not written.
 	for i := len(g.Columns); i < rowColumns; i++ {
 		g.args.columns[i] = rowColumn{values: g.args.columns[0].values, bits: pointer(allValid), signs: signs[sizeOf[D]()][0], line: g.args.columns[0].line}
+	}
+	g.args.streamed = 0
+	if len(g.Columns)*(g.Columns[0].n-from)*r.size > streamedBytes {
+		g.args.streamed = 1
 	}
 	if r.lines {
 		g.args.setAcross()

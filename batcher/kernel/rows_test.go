@@ -112,7 +112,8 @@ func checkRows[S, D Number](t *testing.T) {
 	})
 }
 
-// TestRowsManyLevels makes more rows than validity bits are turned of at a time.
+// TestRowsManyLevels makes more rows than validity bits are turned of at a time, and of
+// columns that are streamed.
 func TestRowsManyLevels(t *testing.T) {
 	for _, l := range levels() {
 		t.Run("level="+l.name, func(t *testing.T) {
@@ -128,9 +129,12 @@ func checkMany[S, D Number](t *testing.T, l *level) {
 		return
 	}
 	r := rand.New(rand.NewPCG(1, 2))
-	for _, n := range []int{leastTurned, turnedRows, turnedRows + 24, turnedRows + leastTurned + 3, 2*turnedRows + 131} {
-		for _, width := range []int{3, StepColumns, 13, RowColumns[D]()} {
-			gap := 3
+	for _, n := range []int{leastTurned, turnedRows, turnedRows + 24, turnedRows + leastTurned + 3, 4*turnedRows + 131} {
+		for _, shape := range []struct {
+			width int
+			nulls bool
+		}{{3, true}, {StepColumns, true}, {13, true}, {RowColumns[D](), true}, {13, false}, {RowColumns[D](), false}} {
+			width, gap := shape.width, 3
 			if width < StepColumns {
 				gap = 0
 			}
@@ -144,6 +148,9 @@ func checkMany[S, D Number](t *testing.T, l *level) {
 				for i := range bitmap {
 					bitmap[i] = byte(r.Uint32() | r.Uint32())
 				}
+				if !shape.nulls {
+					bitmap = nil
+				}
 				group.Columns = append(group.Columns, ColumnOf(src, bitmap, c%8, D(1000+c)))
 				castFillPlain(values, src, bitmap, c%8, D(1000+c))
 				for i, v := range values {
@@ -155,6 +162,9 @@ func checkMany[S, D Number](t *testing.T, l *level) {
 			}
 			if !slices.Equal(dst, want) {
 				t.Fatalf("%d rows of %d columns differ from the plain loop's", n, width)
+			}
+			if streamed := group.args.streamed != 0; streamed != (n > 4*turnedRows && width == RowColumns[D]()) {
+				t.Errorf("%d rows of %d columns are streamed: %t", n, width, streamed)
 			}
 		}
 	}

@@ -33,6 +33,7 @@ const (
 	columnRounded = 32
 	columnSigns   = 40
 	columnBytes   = 184
+	argsStreamed  = 2*rowsColumns*columnBytes + 7*64 // in rowArgs
 )
 
 // rower is a pair of types.

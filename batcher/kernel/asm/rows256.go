@@ -79,6 +79,14 @@ func (r *rower) generate256(nulls nullsKind) {
 	var turned GPVirtual
 	var line *acrossLine
 
+	// Where these make rows of sixteen columns, the next eight are fetched, a chunk ahead: then
+	// it has to be long.
+	chunkShift := r.chunkShift()
+	var next *nextColumns
+	if held && r.from == 4 && r.to == 4 {
+		next, chunkShift = openNext(), 7
+	}
+
 	// load gives a column's eight values in one register or two.
 	load := func(i int, fetch bool) []VecVirtual {
 		p := bases[i]
@@ -86,7 +94,7 @@ func (r *rower) generate256(nulls nullsKind) {
 			p = GP64()
 			MOVQ(Mem{Base: cols, Disp: i*columnBytes + columnValues}, p)
 		}
-		if fetch {
+		if fetch && next == nil {
 			prefetch(p, row, r.from, r.from*step, prefetchBytes256)
 		}
 		k.at = func(disp int) Mem { return Mem{Base: p, Index: row, Scale: uint8(r.from), Disp: disp} }
@@ -122,7 +130,6 @@ func (r *rower) generate256(nulls nullsKind) {
 
 	Label("chunk")
 	n, d, left, limit, first := GP64(), GP64(), GP64(), GP64(), GP64()
-	chunkShift := r.chunkShift()
 	MOVQ(U64(1<<chunkShift), limit)
 	MOVQ(rowsLeft, n)
 	CMPQ(n, limit)
@@ -134,6 +141,9 @@ func (r *rower) generate256(nulls nullsKind) {
 	MOVQ(dstAt, first)
 
 	Label("columns")
+	if next != nil {
+		next.find(cols, columnsLeft, r.from<<chunkShift)
+	}
 	MOVQ(rowAt, row)
 	MOVQ(first, d)
 	MOVQ(chunk, left)
@@ -176,15 +186,22 @@ func (r *rower) generate256(nulls nullsKind) {
 			SHRQ(U8(3), bitsAt)
 		}
 		if r.to == 4 {
-			var left, right [4]VecVirtual
-			for c := range 4 {
-				left[c] = load(c, fetch)[0]
+			// The second step of the same lines goes through the columns backwards: nine lines
+			// in a set of eight that are read in the same order again all miss.
+			second := next != nil && !fetch
+			var halves [2][4]VecVirtual
+			for i := range rowsColumns {
+				c := i
+				if second {
+					c = rowsColumns - 1 - i
+				}
+				half := &halves[c/4]
+				half[c%4] = load(c, fetch)[0]
+				if i%4 == 3 {
+					*half = turn4(*half)
+				}
 			}
-			left = turn4(left)
-			for c := range 4 {
-				right[c] = load(4+c, fetch)[0]
-			}
-			rows := joinEightFours(left, turn4(right))
+			rows := joinEightFours(halves[0], halves[1])
 			if r.across {
 				rows = line.through(rows)
 			}
@@ -198,6 +215,9 @@ func (r *rower) generate256(nulls nullsKind) {
 					line.fill(v, validRow(bits, i))
 				}
 				VMOVUPS(v, at.row(i))
+				if second {
+					next.fetch(rowsColumns-1-i, row)
+				}
 				if i%4 == 3 {
 					LEAQ(Mem{Base: d, Index: stride, Scale: 4}, d)
 				}
