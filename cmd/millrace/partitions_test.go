@@ -11,11 +11,11 @@ import (
 	"github.com/millrace/millrace/engine/ort/orttest"
 )
 
-// pythonOfPeers is MILLRACE_PYTHON or the peers' environment; the test is skipped
+// pythonOfPeers is TEST_PYTHON or the peers' environment; the test is skipped
 // without what it needs of it.
 func pythonOfPeers(t *testing.T) string {
 	t.Helper()
-	python := os.Getenv("MILLRACE_PYTHON")
+	python := os.Getenv("TEST_PYTHON")
 	if python == "" {
 		python = filepath.Join("..", "..", ".venv-peers", "bin", "python")
 	}

@@ -56,12 +56,12 @@ json.dump(out, sys.stdout)
 
 func pyarrowRows(t *testing.T, files []foreign) [][][]string {
 	t.Helper()
-	python := os.Getenv("MILLRACE_PYTHON")
+	python := os.Getenv("TEST_PYTHON")
 	if python == "" {
 		python = filepath.Join("..", "..", ".venv", "bin", "python")
 	}
 	if out, err := exec.CommandContext(t.Context(), python, "-c", "import pyarrow").CombinedOutput(); err != nil {
-		t.Skipf("no pyarrow: set MILLRACE_PYTHON to a Python that has it (%v %s)", err, out)
+		t.Skipf("no pyarrow: set TEST_PYTHON to a Python that has it (%v %s)", err, out)
 	}
 	asked := make([]map[string]any, len(files))
 	for i, f := range files {

@@ -123,7 +123,7 @@ func dictionaryOf(arr arrow.Array) arrow.Array {
 }
 
 // pyarrow reads files of every type that a flatFile converts as they were written, and their
-// statistics are its own; so does DuckDB where MILLRACE_PYTHON has it.
+// statistics are its own; so does DuckDB where TEST_PYTHON has it.
 func TestFlatTypesInPyarrow(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a Python process")

@@ -11,16 +11,16 @@ import (
 	"github.com/millrace/millrace/io/format"
 )
 
-// pythonWithPyarrow is MILLRACE_PYTHON or the repository's own environment; the
+// pythonWithPyarrow is TEST_PYTHON or the repository's own environment; the
 // test is skipped without pyarrow.
 func pythonWithPyarrow(t *testing.T) string {
 	t.Helper()
-	python := os.Getenv("MILLRACE_PYTHON")
+	python := os.Getenv("TEST_PYTHON")
 	if python == "" {
 		python = filepath.Join("..", "..", ".venv", "bin", "python")
 	}
 	if out, err := exec.CommandContext(t.Context(), python, "-c", "import pyarrow").CombinedOutput(); err != nil {
-		t.Skipf("no pyarrow: set MILLRACE_PYTHON to a Python that has it (%v %s)", err, out)
+		t.Skipf("no pyarrow: set TEST_PYTHON to a Python that has it (%v %s)", err, out)
 	}
 	return python
 }
