@@ -22,12 +22,12 @@ import (
 //		else read the next record batch, if nobody is reading and not too much waits
 //		else wait
 //
-// A large record batch comes in pieces, each an intake of its own, whose rows wait for the
-// last, unless they are too large for that: a record batch of the stream becomes one of the output, with the rows less those that
+// A record batch of the stream becomes one of the output, with the rows less those that
 // are left out, and goes out as soon as it and those before it are scored, whatever comes
-// after: so none of its rows shares a batch with another's. What waits is bounded, in
-// rows, bytes and record batches; then nothing is read, and whoever writes the stream
-// waits too. Of parts, journals and resuming there is nothing: a stream passes once.
+// after: so none of its rows shares a batch with another's. A large one comes in pieces, each
+// an intake of its own, whose rows wait for the last, unless they are too large for that. What
+// waits is bounded, in rows, bytes and record batches; then nothing is read, and whoever writes
+// the stream waits too. Of parts, journals and resuming there is nothing: a stream passes once.
 //
 // While one worker waits for the stream or for who reads the output, the others go on.
 type streamCrew struct {
@@ -38,7 +38,6 @@ type streamCrew struct {
 	out      *streamOut
 	most     int64 // rows that may wait to be written
 
-	inPieces bool                // the record batch that was read last is to be continued
 	held     []arrow.RecordBatch // of a record batch that comes in pieces: what of the output waits for the last
 	heldSize int64               // bytes of them
 
@@ -227,7 +226,7 @@ func (c *streamCrew) read(ctx context.Context) error {
 
 // next takes the stream's next record batch in.
 func (c *streamCrew) next() (*intake, error) {
-	before := c.stream.Bytes()
+	before, continued := c.stream.Bytes(), c.stream.More()
 	record, err := c.stream.Next()
 	if err != nil {
 		return nil, err
@@ -235,10 +234,9 @@ func (c *streamCrew) next() (*intake, error) {
 	defer record.Release()
 	plan := c.pipeline.plan
 	in := &intake{read: record.NumRows(), bytes: c.stream.Bytes() - before, more: c.stream.More()}
-	if in.more || c.inPieces {
+	if in.more || continued {
 		in.bytes = sizeOf(record) // all that the batch has came with the first
 	}
-	c.inPieces = in.more
 	rows, err := c.sieve.sift(record)
 	if err != nil {
 		return nil, err

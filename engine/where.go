@@ -265,17 +265,11 @@ func joinChunks(chunks []chunk) []chunk {
 	for i := range chunks {
 		records[i] = chunks[i].record
 	}
-	first := records[0]
-	columns := make([]arrow.Array, 0, first.NumCols())
-	defer func() { releaseAll(columns) }()
-	for i := range int(first.NumCols()) {
-		column, err := joined(records, i)
-		if err != nil {
-			return chunks
-		}
-		columns = append(columns, column)
+	record, err := joinRecords(records)
+	if err != nil {
+		return chunks
 	}
-	whole := chunk{origin: chunks[0].origin, numbers: make([]int64, 0, rowsOf(chunks))}
+	whole := chunk{origin: chunks[0].origin, record: record, numbers: make([]int64, 0, record.NumRows())}
 	for _, c := range chunks {
 		if c.numbers != nil {
 			whole.numbers = append(whole.numbers, c.numbers...)
@@ -285,7 +279,6 @@ func joinChunks(chunks []chunk) []chunk {
 			whole.numbers = append(whole.numbers, c.origin.Row+row)
 		}
 	}
-	whole.record = array.NewRecordBatch(first.Schema(), columns, int64(len(whole.numbers)))
 	releaseChunks(chunks)
 	return []chunk{whole}
 }

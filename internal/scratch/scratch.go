@@ -41,6 +41,12 @@ func Create(dir, what string) (*os.File, error) {
 // Full says whether a write failed for want of room.
 func Full(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
+// NoRoom words the error of a file in dir that cannot grow: what did not fit, and what else
+// than more room would help.
+func NoRoom(dir, what, instead string, err error) error {
+	return fmt.Errorf("%w: no room in %s for %s: %w; give the folder more room, name another by TMPDIR, or %s", ErrWrite, dir, what, err, instead)
+}
+
 // Free is how many bytes the file's filesystem has left for this user; ok is false
 // where it does not say.
 func Free(file *os.File) (bytes int64, ok bool) {

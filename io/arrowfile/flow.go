@@ -109,7 +109,7 @@ func (p *pieces) write(b []byte) (err error) {
 		}
 	}
 	if _, err = p.scratch.WriteAt(b, p.size); scratch.Full(err) {
-		err = fmt.Errorf("%w: no room in %s for a record batch decompressed: %w; give the folder more room, name another by TMPDIR, or write the file with smaller record batches", scratch.ErrWrite, scratch.Dir(""), err)
+		err = scratch.NoRoom(scratch.Dir(""), "a record batch decompressed", "write the file with smaller record batches", err)
 	}
 	p.size += int64(len(b))
 	return err

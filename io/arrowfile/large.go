@@ -96,7 +96,7 @@ func appendMessage(to, metadata []byte) []byte {
 func (b *largeBatch) write(p []byte) error {
 	_, err := b.file.Write(p)
 	if scratch.Full(err) {
-		return fmt.Errorf("%w: no room in %s for a large record batch: %w; give the folder more room, name another by TMPDIR, or send smaller record batches", scratch.ErrWrite, scratch.Dir(""), err)
+		return scratch.NoRoom(scratch.Dir(""), "a large record batch", "send smaller record batches", err)
 	}
 	return err
 }

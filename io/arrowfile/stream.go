@@ -340,10 +340,17 @@ func (s *Stream) recordBatch(m message) (arrow.RecordBatch, error) {
 func (s *Stream) piece() (arrow.RecordBatch, error) {
 	piece, err := s.large.piece()
 	if err != nil || s.large.left == 0 {
+		s.endLarge()
+	}
+	return piece, err
+}
+
+// endLarge lets go of the large record batch that is being given, if there is one.
+func (s *Stream) endLarge() {
+	if s.large != nil {
 		s.large.close()
 		s.large = nil
 	}
-	return piece, err
 }
 
 func (s *Stream) loader(body *memory.Buffer, meta *batchMeta, mem *budget) *loader {
@@ -386,10 +393,7 @@ func (s *Stream) Close() {
 	}
 	clear(s.dicts)
 	s.bodies.close()
-	if s.large != nil {
-		s.large.close()
-		s.large = nil
-	}
+	s.endLarge()
 	if s.err == nil {
 		s.err = fmt.Errorf("read stream: %w", os.ErrClosed)
 	}

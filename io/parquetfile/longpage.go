@@ -123,6 +123,5 @@ func (p *pages) stream(n int) *bufio.Reader {
 
 // noRoom words the error of a scratch file that cannot grow.
 func noRoom(dir string, bytes int64, err error) error {
-	return fmt.Errorf("%w: no room in %s for %s of columns whose pages are too many to hold in memory: %w; give the folder more room, name another by TMPDIR, or write the file with smaller row groups",
-		scratch.ErrWrite, dir, humanize.IBytes(uint64(bytes)), err)
+	return scratch.NoRoom(dir, humanize.IBytes(uint64(bytes))+" of columns whose pages are too many to hold in memory", "write the file with smaller row groups", err)
 }
