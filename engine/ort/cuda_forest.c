@@ -220,7 +220,7 @@ static void fill_trees(const mr_forest *f, const uint8_t *bytes, const sections 
     targets += t->targets;
     if (t->targets == 1) continue;
     for (uint32_t leaf = 0; leaf < t->leaves; leaf++)
-      for (uint32_t k = 0; k < t->targets; k++) values[n_values++] = t->values[(size_t)k * t->stride + leaf];
+      for (uint32_t k = 0; k < t->targets; k++) values[n_values++] = t->values[(size_t)k * t->leaves + leaf];
   }
   root[f->n_trees] = at;
 }

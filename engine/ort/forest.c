@@ -6,12 +6,8 @@
 // The flags of the layout; forest.h has its words.
 enum { AVERAGE = 1, CLASSIFIER = 2, BINARY = 4, POSITIVE = 8 };
 
-// Trees of more leaves are walked: where masks and walking take the same time
-// (BenchmarkTrees).
-static const uint32_t most_leaves[] = {[MR_PLAIN] = 128, [MR_AVX2] = 320, [MR_AVX512] = 512};
-
-// Entries and nodes of one group of trees, in bytes: half a core's cache.
-enum { GROUP_BYTES = 512 << 10 };
+// A tile's columns have so many bytes, which stay in a core's cache, or so few rows.
+enum { TILE_BYTES = 512 << 10, FEWEST_ROWS = 256 };
 
 // Limits, so that no size below overflows; models leaves larger ones alone.
 enum { MOST = 1 << 28, MOST_COLUMNS = 1 << 16 };
@@ -37,44 +33,25 @@ static float as_float(uint32_t bits) {
 
 // Sizes of one tree, from a first pass over its nodes.
 typedef struct {
-  uint32_t nodes, leaves, targets, words;
-  size_t entries, walked;
+  uint32_t nodes, leaves, targets, walked;
 } sizes;
 
 // What of the tree was read so far, from the root down.
 typedef struct {
-  uint32_t node;  // its index among the walked nodes
-  uint32_t first; // leaf of its true side
-  int right;      // its true side is done
+  uint32_t node; // its index among the nodes
+  int right;     // its true side is done
   uint32_t kind, feature;
   int32_t bound;
 } level;
-
-static size_t entries_of(uint32_t first, uint32_t end, uint32_t kind) {
-  size_t words = (end - 1) / WORD - first / WORD + 1;
-  return kind >= EQ_NAN_FALSE ? 2 * words : words;
-}
 
 typedef struct {
   mr_forest *f;
   mr_tree *tree;       // NULL in the first pass
   uint32_t *column;    // [width][FORMS]
-  uint32_t *fill;      // entries of each word so far
-  mr_entry **word;     // where each word's entries begin
   mr_node *nodes;
   level *stack;
   const char *error;
 } builder;
-
-static void add_entries(builder *b, uint32_t column, int32_t bound, uint32_t first, uint32_t end) {
-  for (uint32_t w = first / WORD; w <= (end - 1) / WORD; w++) {
-    uint32_t from = w == first / WORD ? first % WORD : 0;
-    uint32_t to = w == (end - 1) / WORD ? (end - 1) % WORD + 1 : WORD;
-    // Leaves from..to-1, the first in the highest bit.
-    uint32_t gone = (uint32_t)((((uint64_t)1 << (to - from)) - 1) << (WORD - to));
-    b->word[w][b->fill[w]++] = (mr_entry){.bound = bound + 1, .keep = ~gone, .column = column * TILE};
-  }
-}
 
 static void split_columns(const builder *b, const level *l, uint32_t columns[2], int32_t bounds[2]) {
   const uint32_t *c = b->column + (size_t)l->feature * FORMS;
@@ -88,7 +65,6 @@ static void split_columns(const builder *b, const level *l, uint32_t columns[2],
 // then its false side. The first pass checks and counts, the second builds.
 static int walk(builder *b, reader *r, sizes *s) {
   uint32_t depth = 0, leaves = 0, walked = 0, node = 0;
-  size_t entries = 0;
   uint32_t *slot = b->tree ? &b->tree->root : NULL; // to be filled with the next node or leaf
   for (;; ) {
     if (node++ == s->nodes || !have(r, MRF_NODE)) return b->error = "a tree is cut short", 0;
@@ -98,47 +74,41 @@ static int walk(builder *b, reader *r, sizes *s) {
       float t = as_float(bits);
       if (feature >= b->f->width || t != t || depth == s->nodes) return b->error = "a node that cannot be", 0;
       level *l = &b->stack[depth++];
-      *l = (level){walked, leaves, 0, kind, feature, mr_key(t)};
+      *l = (level){walked, 0, kind, feature, mr_key(t)};
       uint32_t *c = b->column + (size_t)feature * FORMS;
       int two = kind >= EQ_NAN_FALSE;
       if (!b->tree) { // anything but NONE, until number_columns
         c[kind == LE_NAN_FALSE || kind == EQ_NAN_FALSE ? NAN_HIGH : NAN_LOW] = 0;
         if (two) c[NEGATED] = 0;
       }
-      if (b->tree && !b->tree->words) {
+      if (b->tree) {
         *slot = walked;
         slot = &b->nodes[walked + (two ? 1 : 0)].next[0];
       }
       walked += two ? 2 : 1;
       continue;
     }
-    if (slot && !b->tree->words) *slot = leaves | LEAF;
+    if (slot) *slot = leaves | LEAF;
     leaves++;
     // Close what this leaf completes: a true side, and then the false side begins.
     while (depth && b->stack[depth - 1].right) depth--;
     if (!depth) break;
     level *l = &b->stack[depth - 1];
     l->right = 1;
-    entries += entries_of(l->first, leaves, l->kind);
     if (!b->tree) continue;
     uint32_t columns[2];
     int32_t bounds[2];
     split_columns(b, l, columns, bounds);
     int two = l->kind >= EQ_NAN_FALSE;
     for (int i = 0; i <= two; i++) {
-      if (b->tree->words) {
-        add_entries(b, columns[i], bounds[i], l->first, leaves);
-        continue;
-      }
       mr_node *n = &b->nodes[l->node + (uint32_t)i];
       n->bound = bounds[i];
-      n->column = columns[i] * TILE;
+      n->column = columns[i] * b->f->rows;
       if (two && i == 0) n->next[0] = l->node + 1;
     }
-    if (!b->tree->words) slot = &b->nodes[l->node].next[1];
+    slot = &b->nodes[l->node].next[1];
   }
   if (node != s->nodes || leaves != s->leaves) return b->error = "a tree has nodes too many", 0;
-  s->entries = entries;
   s->walked = walked;
   return 1;
 }
@@ -182,20 +152,15 @@ static void *take(arena *a, size_t bytes) {
 static void place(mr_forest *f, const sizes *s, arena *a) {
   f->trees = take(a, f->n_trees * sizeof *f->trees);
   f->features = take(a, f->n_features * sizeof *f->features);
-  f->group = take(a, (f->n_trees + 1) * sizeof *f->group);
   f->base = take(a, f->targets * sizeof *f->base);
   f->has = take(a, f->targets * sizeof *f->has);
   for (uint32_t i = 0; i < f->n_trees; i++) {
-    uint32_t stride = (s[i].leaves + WORD - 1) / WORD * WORD;
     void *target = take(a, s[i].targets * sizeof(uint32_t));
-    void *values = take(a, (size_t)s[i].targets * stride * sizeof(float));
-    void *counts = s[i].words ? take(a, s[i].words * sizeof(uint32_t)) : NULL;
-    void *entries = s[i].words ? take(a, s[i].entries * sizeof(mr_entry)) : NULL;
-    void *nodes = s[i].words ? NULL : take(a, s[i].walked * sizeof(mr_node));
+    void *values = take(a, (size_t)s[i].targets * s[i].leaves * sizeof(float));
+    void *nodes = take(a, s[i].walked * sizeof(mr_node));
     if (a->base)
-      f->trees[i] = (mr_tree){.words = s[i].words, .counts = counts, .entries = entries, .nodes = nodes,
-                              .leaves = s[i].leaves, .targets = s[i].targets, .target = target, .values = values,
-                              .stride = stride};
+      f->trees[i] = (mr_tree){.n_nodes = s[i].walked, .nodes = nodes, .leaves = s[i].leaves, .targets = s[i].targets,
+                              .target = target, .values = values};
   }
 }
 
@@ -203,32 +168,8 @@ static int build_tree(builder *b, reader *r, sizes *s) {
   mr_tree *t = b->tree;
   b->nodes = (mr_node *)t->nodes;
   size_t start = r->at;
-  uint32_t *twin = NULL;
-  if (t->words) {
-    // Count each word's entries, then place them.
-    b->fill = calloc(t->words, sizeof *b->fill);
-    b->word = calloc(t->words, sizeof *b->word);
-    mr_entry *all = malloc(t->words * s->entries * sizeof *all + 1);
-    if (b->fill && b->word && all) {
-      for (uint32_t w = 0; w < t->words; w++) b->word[w] = all + w * s->entries;
-      if (walk(b, r, s)) {
-        mr_entry *to = (mr_entry *)t->entries;
-        for (uint32_t w = 0; w < t->words; w++) {
-          memcpy(to, b->word[w], b->fill[w] * sizeof *to);
-          to += b->fill[w];
-          ((uint32_t *)t->counts)[w] = b->fill[w];
-        }
-      }
-    } else {
-      b->error = "no memory";
-    }
-    free(all);
-    free(b->fill);
-    free(b->word);
-    return !b->error;
-  }
   if (!walk(b, r, s)) return 0;
-  twin = calloc(s->walked + 1, sizeof *twin);
+  uint32_t *twin = calloc(s->walked + 1, sizeof *twin);
   if (!twin) return b->error = "no memory", 0;
   for (size_t i = start, at = 0; i < r->at; i += MRF_NODE) {
     uint32_t head;
@@ -245,26 +186,8 @@ static int build_tree(builder *b, reader *r, sizes *s) {
 
 static int read_values(builder *b, reader *r) {
   mr_tree *t = b->tree;
-  for (uint32_t k = 0; k < t->targets; k++) {
-    float *values = (float *)t->values + (size_t)k * t->stride;
-    for (uint32_t i = 0; i < t->leaves; i++) values[i] = as_float(next(r));
-    for (uint32_t i = t->leaves; i < t->stride; i++) values[i] = 0; // never looked up for a row's leaf
-  }
+  for (size_t i = 0; i < (size_t)t->targets * t->leaves; i++) ((float *)t->values)[i] = as_float(next(r));
   return 1;
-}
-
-static void group_trees(mr_forest *f, const sizes *s) {
-  size_t bytes = 0;
-  for (uint32_t i = 0; i < f->n_trees; i++) {
-    size_t n = s[i].words ? s[i].entries * sizeof(mr_entry) : s[i].walked * sizeof(mr_node);
-    n += (size_t)s[i].targets * f->trees[i].stride * sizeof(float);
-    if (i == 0 || bytes + n > GROUP_BYTES) {
-      f->group[f->n_groups++] = i;
-      bytes = 0;
-    }
-    bytes += n;
-  }
-  f->group[f->n_groups] = f->n_trees;
 }
 
 // Numbers the columns that splits need.
@@ -280,10 +203,11 @@ static int number_columns(mr_forest *f, uint32_t *column, uint32_t *features) {
     }
     *features += (uint32_t)used;
   }
+  for (f->rows = TILE; f->rows > FEWEST_ROWS && (size_t)f->n_columns * f->rows * sizeof(int32_t) > TILE_BYTES;) f->rows /= 2;
   return f->n_columns <= MOST_COLUMNS;
 }
 
-static int build(builder *b, reader *r, mr_level lvl) {
+static int build(builder *b, reader *r) {
   mr_forest *f = b->f;
   if (r->words < MRF_HEAD || next(r) != MRF_MAGIC) return b->error = "not a forest", 0;
   f->width = next(r);
@@ -313,7 +237,6 @@ static int build(builder *b, reader *r, mr_level lvl) {
     ok = read_sizes(b, r, &s[i]);
     if (ok && s[i].nodes > most_nodes) b->error = "a tree of impossible size", ok = 0;
     ok = ok && walk(b, r, &s[i]);
-    s[i].words = s[i].leaves > most_leaves[lvl] ? 0 : (s[i].leaves + WORD - 1) / WORD;
     size_t values = (size_t)s[i].targets * s[i].leaves;
     if (ok && !have(r, values)) b->error = "cut short", ok = 0;
     if (ok) r->at += values;
@@ -348,18 +271,17 @@ static int build(builder *b, reader *r, mr_level lvl) {
     }
     ok = ok && build_tree(b, r, &s[i]) && read_values(b, r);
   }
-  if (ok) group_trees(f, s);
   free(s);
   free(b->column);
   free(b->stack);
   return ok;
 }
 
-mr_forest *mr_forest_read(const uint8_t *bytes, size_t size, mr_level lvl, const char **error) {
+mr_forest *mr_forest_read(const uint8_t *bytes, size_t size, const char **error) {
   builder b = {.f = calloc(1, sizeof(mr_forest))};
   if (!b.f) return *error = "no memory", NULL;
   reader r = {.bytes = bytes, .words = size / 4};
-  if (size % 4 || !build(&b, &r, lvl)) {
+  if (size % 4 || !build(&b, &r)) {
     *error = b.error ? b.error : "bytes too many";
     mr_forest_free(b.f);
     return NULL;
@@ -368,7 +290,12 @@ mr_forest *mr_forest_read(const uint8_t *bytes, size_t size, mr_level lvl, const
 }
 
 void mr_forest_free(mr_forest *f) {
-  if (f) free(f->memory);
+  if (!f) return;
+  free(f->memory);
+  for (void *block = f->plan, *next; block; block = next) {
+    memcpy(&next, block, sizeof next);
+    free(block);
+  }
   free(f);
 }
 

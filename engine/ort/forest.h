@@ -3,16 +3,16 @@
 // A row's features become integers whose order is that of the floats, so that
 // every split is one comparison of integers, and a NaN is the largest or the
 // smallest of them, wherever the split sends it: a column is one feature in one
-// of these forms. Rows are taken by tiles of TILE; a column of a tile lies
-// together.
+// of these forms. Rows are taken by tiles; a column of a tile lies together.
 //
-// Small trees are not walked. A tree's leaves are numbered from left (true) to
-// right; a split that a row fails rules out the leaves of its true side, and the
-// row's leaf is the first that nothing has ruled out (QuickScorer: Lucchese et
-// al., SIGIR 2015). So each split is one comparison and one AND of a row's mask
-// of leaves, without a branch, and 4 to 16 rows go at once. A mask is cut into
-// words of 32 leaves, the first leaf in the highest bit, and a split has an
-// entry for each word that it touches.
+// Small trees are not walked. What a split asks of the rows of a tile is a plane,
+// one bit a row, and trees ask the same again and again: each distinct question is
+// answered once. First every value becomes its rank among the bounds that its column is
+// compared with, one byte, and a comparison of bytes gives the planes. Then a row's leaf
+// in a tree is computed bit by bit, for all rows of a tile at once: the leaves have codes,
+// and a bit of the code, from the leaves up to the root, is that of the true side or of
+// the false side, as the split's plane says. So a split costs a few bitwise operations
+// for 128 to 512 rows, without a branch.
 //
 // Large trees, where most splits lie off a row's path, are walked, many rows at
 // once.
@@ -25,19 +25,36 @@
 #include "cuda/finish.h"
 #include "ops.h"
 
-enum { TILE = 128, WORD = 32 };
+enum { TILE = 1024, PLANE = TILE / 8 }; // rows at most, and bytes of their plane
 
-// Rows whose column is not below bound keep only the leaves of keep.
+// One step: bit by bit, plane to becomes failed where test is set, and passed where it
+// is not.
 typedef struct {
-  union {
-    struct {
-      int32_t bound;
-      uint32_t keep;
-    };
-    uint32_t pair[2]; // both, for kernels that load them as one
-  };
+  uint16_t to, test, passed, failed;
+} mr_step;
+
+// The first planes of each group.
+enum { ZEROS, ONES, FIRST_TEST };
+
+// Rows whose column is above bounds: plane first + i is of the i-th, in ascending order.
+// A value's rank is how many bounds it is above. It is found by halves: pivot
+// (1 << level) - 1 + p, of which there are levels, is the bound in the middle of the p-th
+// part; those behind the last are INT32_MAX.
+typedef struct {
   uint32_t column; // in elements from the tile's start
-} mr_entry;
+  uint32_t first, n, levels;
+  const int32_t *pivots; // [PIVOTS]
+} mr_ranks;
+
+enum { MOST_RANKS = 255, PIVOTS = 256, MOST_BITS = 12 };
+
+// Trees whose planes, steps and leaves stay in a core's cache together.
+typedef struct {
+  uint32_t first, last; // of the trees
+  uint32_t n_ranks, n_steps, n_planes;
+  const mr_ranks *ranks;
+  const mr_step *steps; // what is done before the trees: planes of equality
+} mr_group;
 
 // Rows whose column is above bound go to next[1], others to next[0]. LEAF is set
 // in the index of a leaf.
@@ -54,15 +71,18 @@ enum { MRF_MAGIC = 0x3146524d, MRF_HEAD = 12, MRF_TREE = 3, MRF_NODE = 2 };
 enum { LE_NAN_FALSE, LE_NAN_TRUE, EQ_NAN_FALSE, EQ_NAN_TRUE, IS_LEAF, KINDS };
 
 typedef struct {
-  uint32_t words;          // of a mask of leaves; 0: a tree to walk
-  uint32_t root;           // of a tree to walk: as in mr_node.next
-  const uint32_t *counts;  // entries of each word
-  const mr_entry *entries; // word by word
+  uint32_t root;           // as in mr_node.next
+  uint32_t n_nodes;
   const mr_node *nodes;
   uint32_t leaves, targets;
   const uint32_t *target;  // ids, ascending
-  const float *values;     // [targets][stride]
-  uint32_t stride;         // leaves, rounded up to whole words
+  const float *values;     // [targets][leaves]
+  // Where mr_forest_plan found it small enough; else no steps, and it is walked.
+  int planned;
+  uint32_t n_steps, bits;  // of a leaf's code
+  const mr_step *steps;
+  uint16_t plane[MOST_BITS];
+  const float *coded;      // [targets][1 << bits]
 } mr_tree;
 
 // What a feature becomes; NONE where no split needs that.
@@ -76,8 +96,7 @@ typedef struct {
 typedef struct {
   uint32_t width;       // columns an input must have at least
   uint32_t targets, n_trees, n_features, n_columns;
-  uint32_t n_groups;
-  uint32_t *group;      // first tree of each group, and n_trees: what fits a core's cache
+  uint32_t rows;        // of a tile: fewer than TILE where columns are many
   mr_tree *trees;
   mr_feature *features; // that are split on, ascending
   // How scores become outputs; see cuda/finish.h.
@@ -87,11 +106,17 @@ typedef struct {
   const float *base;    // [targets]
   const uint32_t *has;  // [targets]: some tree always adds to it
   void *memory;         // all of the above
+  // What mr_forest_plan adds.
+  uint32_t n_groups, n_planes; // the most of a group
+  mr_group *groups;
+  void *plan;                  // blocks of memory, each beginning with where the next is
 } mr_forest;
 
 // Reads what models.encodeForest wrote; *error says what is wrong with it. The
 // bytes are not needed afterwards.
-mr_forest *mr_forest_read(const uint8_t *bytes, size_t size, mr_level level, const char **error);
+mr_forest *mr_forest_read(const uint8_t *bytes, size_t size, const char **error);
+// Makes groups of its trees for the kernels of a level; 0 when there is no memory.
+int mr_forest_plan(mr_forest *f, mr_level level);
 void mr_forest_free(mr_forest *f);
 mr_finish mr_forest_finish(const mr_forest *f);
 
@@ -105,11 +130,12 @@ static inline int32_t mr_key(float v) {
 
 // Kernels. fill makes a tile of n rows, and fill_columns one of n rows from row on of
 // columns, which lies in *p or behind it; score adds to scores [targets][TILE]
-// what trees first to last give its rows.
+// what the trees of a group give its rows. It works in planes, [n_planes][PLANE] bytes at a
+// multiple of 64.
 typedef struct {
   void (*fill)(const mr_forest *f, const float *x, size_t stride, size_t n, int32_t *tile);
   void (*fill_columns)(const mr_forest *f, const mr_columns *c, mr_place *p, size_t row, size_t n, int32_t *tile);
-  void (*score)(const mr_forest *f, uint32_t first, uint32_t last, size_t n, const int32_t *tile, float *scores);
+  void (*score)(const mr_forest *f, const mr_group *g, size_t n, const int32_t *tile, void *planes, float *scores);
 } mr_forest_kernel;
 
 extern const mr_forest_kernel mr_forest_plain, mr_forest_avx2, mr_forest_avx512;

@@ -1,5 +1,10 @@
 // The kernels of a forest in terms of vectors of LANES integers, compiled for
-// whatever TARGET has; included with both defined by each file that makes them.
+// whatever TARGET has; included with both defined by each file that makes them, which
+// also has
+//   find    the ranks of the rows of a block of 64, less 128, so that they order as int8_t
+//   above   of 256 rows, a bit for each whose rank is above a number, into 4 words
+//   codes   the codes of 64 rows, by planes, of 8 bits at most
+//   add     to 64 sums the values of their codes
 #include "columns_rows.h"
 #include "forest.h"
 
@@ -9,15 +14,20 @@ typedef float floats __attribute__((vector_size(4 * LANES)));
 
 // Rows are counted up to a multiple of ROUND; what the last of them are does not
 // matter.
-enum { AT_ONCE = 4, BLOCK = LANES * AT_ONCE, ROUND = 32 };
+enum { ROUND = 64 };
+
+TARGET static inline void find(const mr_ranks *q, const int32_t *column, int8_t *rank);
+TARGET static inline void above(const int8_t *rank, uint32_t n, uint64_t *planes);
+TARGET static inline void codes(const uint8_t *const *planes, uint32_t bits, size_t at, uint8_t *code);
+TARGET static inline void add(const float *values, const uint8_t *code, float *sums);
 
 // What a feature becomes of n values, after which there is room up to a multiple of ROUND.
-TARGET static inline void put(const mr_feature *feature, float *values, size_t n, int32_t *tile) {
+TARGET static inline void put(const mr_feature *feature, size_t rows, float *values, size_t n, int32_t *tile) {
   const size_t end = (n + ROUND - 1) / ROUND * ROUND;
   for (size_t r = n; r < end; r++) values[r] = 0;
   for (int form = 0; form < FORMS; form++) {
     if (feature->column[form] == NONE) continue;
-    int32_t *to = tile + feature->column[form] * TILE;
+    int32_t *to = tile + feature->column[form] * rows;
     const ints instead = (ints){0} + (form == NAN_HIGH ? INT32_MAX : INT32_MIN), flip = (ints){0} - (form == NEGATED);
     for (size_t r = 0; r < end; r += LANES) { // mr_key
       const floats v = *(const floats *)(values + r) + 0.0f;
@@ -32,7 +42,7 @@ TARGET static void fill(const mr_forest *f, const float *x, size_t stride, size_
   for (uint32_t i = 0; i < f->n_features; i++) {
     const float *from = x + f->features[i].feature;
     for (size_t r = 0; r < n; r++) values[r] = from[r * stride];
-    put(&f->features[i], values, n, tile);
+    put(&f->features[i], f->rows, values, n, tile);
   }
 }
 
@@ -41,56 +51,91 @@ TARGET static void fill_columns(const mr_forest *f, const mr_columns *c, mr_plac
   mr_seek(c, p, row);
   for (uint32_t i = 0; i < f->n_features; i++) {
     mrc_column(c, *p, f->features[i].feature, row, n, values);
-    put(&f->features[i], values, n, tile);
+    put(&f->features[i], f->rows, values, n, tile);
   }
 }
 
-// The first leaf that is left in each row's mask, which must not be empty.
-TARGET static inline ints first_leaf(ints mask) {
-  // As a float, the highest bit is the exponent: no bit right behind it may be
-  // left that would round it up.
-  words m = (words)mask;
-  ints kept = (ints)(m & ~(m >> 8));
-  ints exponent = (ints)((words)__builtin_convertvector(kept, floats) >> 23);
-  ints leaf = 158 - exponent;
-  return leaf & (mask >= 0); // negative: the highest bit itself
-}
-
-TARGET static void numbers(const mr_tree *t, size_t n, const int32_t *tile, uint32_t *leaf) {
-  for (size_t block = 0; block < n; block += BLOCK) {
-    const int32_t *rows = tile + block;
-    ints number[AT_ONCE] = {0};
-    const mr_entry *end = t->entries;
-    for (uint32_t w = 0; w < t->words; w++) end += t->counts[w];
-    // From the last word to the first, so that the first leaf that is left stays.
-    for (uint32_t w = t->words; w-- > 0;) {
-      ints left[AT_ONCE];
-      const mr_entry *e = end -= t->counts[w];
-      for (int b = 0; b < AT_ONCE; b++) left[b] = (ints){0} - 1;
-      for (uint32_t i = 0; i < t->counts[w]; i++) {
-        const ints bound = (ints){0} + e[i].bound, keep = (ints){0} + (int32_t)e[i].keep;
-        const ints *column = (const ints *)(rows + e[i].column);
-        for (int b = 0; b < AT_ONCE; b++) left[b] &= (column[b] < bound) | keep;
-      }
-      for (int b = 0; b < AT_ONCE; b++) {
-        ints some = left[b] != 0;
-        number[b] = (some & (first_leaf(left[b]) + (int32_t)(w * WORD))) | (~some & number[b]);
-      }
-    }
-    for (int b = 0; b < AT_ONCE; b++) *(ints *)(leaf + block + b * LANES) = number[b];
+// The planes of a group's questions, for n rows.
+TARGET static void ask(const mr_group *g, size_t n, const int32_t *tile, uint64_t *planes) {
+  _Alignas(64) int8_t rank[TILE];
+  enum { WORDS = PLANE / 8, AT_ONCE = 256 };
+  for (uint32_t i = 0; i < g->n_ranks; i++) {
+    const mr_ranks *q = &g->ranks[i];
+    for (size_t r = 0; r < n; r += ROUND) find(q, tile + q->column + r, rank + r);
+    for (size_t r = 0; r < n; r += AT_ONCE) above(rank + r, q->n, planes + q->first * WORDS + r / 64);
   }
 }
 
-TARGET static void score(const mr_forest *f, uint32_t first, uint32_t last, size_t n, const int32_t *tile, float *scores) {
-  uint32_t leaf[TILE] __attribute__((aligned(64)));
-  for (uint32_t i = first; i < last; i++) {
+// Takes steps on the planes of so many vectors.
+TARGET static inline __attribute__((always_inline)) void steps_of(const mr_step *s, uint32_t n, uint8_t *planes,
+                                                                 size_t vectors) {
+  for (const mr_step *end = s + n; s < end; s++) {
+    const words *test = (const words *)(planes + s->test * PLANE), *passed = (const words *)(planes + s->passed * PLANE);
+    const words *failed = (const words *)(planes + s->failed * PLANE);
+    words *to = (words *)(planes + s->to * PLANE);
+    for (size_t v = 0; v < vectors; v++) to[v] = passed[v] ^ (test[v] & (passed[v] ^ failed[v]));
+  }
+}
+
+TARGET static void steps(const mr_step *s, uint32_t n, uint8_t *planes, size_t rows) {
+  enum { ALL = PLANE / sizeof(words) };
+  const size_t vectors = (rows + 8 * sizeof(words) - 1) / (8 * sizeof(words));
+  if (vectors == ALL)
+    steps_of(s, n, planes, ALL);
+  else
+    steps_of(s, n, planes, vectors);
+}
+
+static inline void planes_of(const mr_tree *t, const uint8_t *planes, const uint8_t *of[MOST_BITS]) {
+  for (uint32_t b = 0; b < t->bits; b++) of[b] = planes + t->plane[b] * PLANE;
+}
+
+// Adds the values of a tree of one target, whose codes have 8 bits at most, to sums.
+TARGET static void add_values(const mr_tree *t, const uint8_t *planes, size_t n, float *sums) {
+  _Alignas(64) uint8_t code[ROUND];
+  const uint8_t *of[MOST_BITS];
+  planes_of(t, planes, of);
+  for (size_t r = 0; r < n; r += ROUND) {
+    codes(of, t->bits, r / 8, code);
+    add(t->coded, code, sums + r);
+  }
+}
+
+// The number of each row's leaf among values that have a place for each code.
+TARGET static void leaves(const mr_tree *t, const uint8_t *planes, size_t n, uint32_t *leaf) {
+  _Alignas(64) uint8_t low[ROUND], high[ROUND] = {0};
+  const uint8_t *of[MOST_BITS];
+  planes_of(t, planes, of);
+  for (size_t at = 0; at < n; at += ROUND) {
+    codes(of, t->bits < 8 ? t->bits : 8, at / 8, low);
+    if (t->bits > 8) codes(of + 8, t->bits - 8, at / 8, high);
+    for (size_t r = 0; r < ROUND; r++) leaf[at + r] = low[r] | (uint32_t)high[r] << 8;
+  }
+}
+
+TARGET static void score(const mr_forest *f, const mr_group *g, size_t n, const int32_t *tile, void *planes, float *scores) {
+  _Alignas(64) uint32_t leaf[TILE];
+  memset((uint8_t *)planes + ZEROS * PLANE, 0, PLANE);
+  memset((uint8_t *)planes + ONES * PLANE, 0xff, PLANE);
+  ask(g, n, tile, planes);
+  steps(g->steps, g->n_steps, planes, n);
+  for (uint32_t i = g->first; i < g->last; i++) {
     const mr_tree *t = &f->trees[i];
-    if (t->words)
-      numbers(t, n, tile, leaf);
-    else
+    const float *v = t->values;
+    size_t places = t->leaves;
+    if (t->planned) {
+      steps(t->steps, t->n_steps, planes, n);
+      if (t->targets == 1 && t->bits <= 8) {
+        add_values(t, planes, n, scores + t->target[0] * TILE);
+        continue;
+      }
+      leaves(t, planes, n, leaf);
+      v = t->coded;
+      places = (size_t)1 << t->bits;
+    } else {
       mr_forest_walk(t, n, tile, leaf);
-    for (uint32_t k = 0; k < t->targets; k++) {
-      const float *v = t->values + (size_t)k * t->stride;
+    }
+    for (uint32_t k = 0; k < t->targets; k++, v += places) {
       float *to = scores + t->target[k] * TILE;
       for (size_t r = 0; r < n; r++) to[r] += v[leaf[r]];
     }

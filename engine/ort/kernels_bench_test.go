@@ -94,25 +94,28 @@ func BenchmarkKernels(b *testing.B) {
 	}
 }
 
-// BenchmarkTrees shows where walking overtakes masks: 100 random trees of ever
-// more leaves (engine/ort/forest.c, most_leaves).
+// BenchmarkTrees shows where walking overtakes planes: 100 random trees of ever
+// more leaves, whose splits on 32 features share few bounds or many (engine/ort/forest_plan.c,
+// prices).
 func BenchmarkTrees(b *testing.B) {
-	for _, leaves := range []int{8, 32, 64, 128, 256, 512, 1024, 4096} {
-		g := &forestGen{Rand: rand.New(rand.NewPCG(1, 2)), width: 32, modes: []string{"BRANCH_LEQ"}}
-		for range 4000 {
-			g.thresholds = append(g.thresholds, float32(g.NormFloat64()))
-		}
-		for id := range int64(100) {
-			for _, leaf := range g.tree(id, leaves) {
-				g.trees.Weight(id, leaf, 0, float32(g.NormFloat64()))
+	for _, bounds := range []int{4000, 100} {
+		for _, leaves := range []int{8, 32, 64, 128, 256, 512, 1024, 4096} {
+			g := &forestGen{Rand: rand.New(rand.NewPCG(1, 2)), width: 32, modes: []string{"BRANCH_LEQ"}}
+			for range bounds {
+				g.thresholds = append(g.thresholds, float32(g.NormFloat64()))
 			}
+			for id := range int64(100) {
+				for _, leaf := range g.tree(id, leaves) {
+					g.trees.Weight(id, leaf, 0, float32(g.NormFloat64()))
+				}
+			}
+			m := openModel(b, g.trees.Regressor(g.width, 1))
+			x := make([]float32, 4096*g.width)
+			for i := range x {
+				x[i] = float32(g.NormFloat64())
+			}
+			benchRows(b, fmt.Sprintf("trees=100/bounds=%d/leaves=%d", bounds, leaves), m, x, g.width)
 		}
-		m := openModel(b, g.trees.Regressor(g.width, 1))
-		x := make([]float32, 4096*g.width)
-		for i := range x {
-			x[i] = float32(g.NormFloat64())
-		}
-		benchRows(b, fmt.Sprintf("trees=100/leaves=%d", leaves), m, x, g.width)
 	}
 }
 

@@ -5,6 +5,9 @@
 
 #include "forest.h"
 
+// Where calls worked is kept for others: taken anew, its pages would be cleared each time.
+enum { SPARES = 16 };
+
 typedef struct {
   const OrtApi *api;
   const mr_forest *forest;
@@ -14,8 +17,42 @@ typedef struct {
   size_t label_bytes;
   int64_t *ints;        // [targets]
   const char **strings; // [targets], into labels
-  size_t *lengths;
+  size_t *lengths;      // [targets]
+  void *spare[SPARES];
 } trees;
+
+// Rows that one call takes.
+enum { JOB_ROWS = 2048 };
+
+// What a call works in, in one piece.
+typedef struct {
+  int32_t *tiles; // [tiles][columns][rows]
+  float *sums;    // [tiles][targets][TILE]
+  void *planes;
+} room;
+
+// Tiles that a call has at once: all of its rows where trees come in several groups, so
+// that a group serves them while it is in cache.
+static size_t tiles_of(const mr_forest *f) { return f->n_groups > 1 ? JOB_ROWS / f->rows : 1; }
+
+static int take_room(trees *k, room *to) {
+  const mr_forest *f = k->forest;
+  const size_t columns = tiles_of(f) * f->n_columns * f->rows, sums = tiles_of(f) * f->targets * TILE;
+  void *memory = NULL;
+  for (int i = 0; i < SPARES && !memory; i++) memory = __atomic_exchange_n(&k->spare[i], NULL, __ATOMIC_ACQUIRE);
+  if (!memory) memory = aligned_alloc(64, (columns + sums) * sizeof(float) + (size_t)f->n_planes * PLANE);
+  if (!memory) return 0;
+  *to = (room){.tiles = memory, .sums = (float *)memory + columns, .planes = (float *)memory + columns + sums};
+  return 1;
+}
+
+static void give_room(trees *k, const room *r) {
+  for (int i = 0; i < SPARES; i++) {
+    void *none = NULL;
+    if (__atomic_compare_exchange_n(&k->spare[i], &none, r->tiles, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED)) return;
+  }
+  free(r->tiles);
+}
 
 static void ORT_API_CALL destroy(void *kernel) {
   trees *k = kernel;
@@ -24,6 +61,7 @@ static void ORT_API_CALL destroy(void *kernel) {
   free(k->ints);
   free(k->strings);
   free(k->lengths);
+  for (int i = 0; i < SPARES; i++) free(k->spare[i]);
   free(k);
 }
 
@@ -41,7 +79,13 @@ static OrtStatus *create(const OrtApi *api, const OrtKernelInfo *info, trees **o
     if (level == MR_AVX2) k->kernel = &mr_forest_avx2;
     if (level == MR_AVX512) k->kernel = &mr_forest_avx512;
 #endif
-    k->forest = mr_forest_read(bytes, size, level, &error);
+    mr_forest *f = mr_forest_read(bytes, size, &error);
+    if (f && !mr_forest_plan(f, level)) {
+      mr_forest_free(f);
+      f = NULL;
+      error = "no memory";
+    }
+    k->forest = f;
   }
   free(bytes);
   if (!k || !k->forest) {
@@ -131,7 +175,7 @@ static void finish_classes(const mr_forest *f, size_t n, const float *scores, fl
 
 // One Run.
 typedef struct {
-  const trees *k;
+  trees *k;
   mr_matrix x;
   size_t rows, stride;
   float *out;
@@ -139,50 +183,40 @@ typedef struct {
   int out_of_memory;
 } job;
 
-// Rows that one call takes: several tiles where trees come in several groups, so
-// that a group serves them all while it is in cache.
-enum { JOB_TILES = 16 };
-
 static void run_rows(void *data, size_t part) {
   job *j = data;
   const mr_forest *f = j->k->forest;
-  const size_t tiles = f->n_groups > 1 ? JOB_TILES : 1, columns = (size_t)f->n_columns * TILE;
-  const size_t scores = (size_t)f->targets * TILE;
-  int32_t *memory = aligned_alloc(64, (tiles * (columns + scores)) * sizeof *memory);
-  if (!memory) {
+  const mr_forest_kernel *kernel = j->k->kernel;
+  const size_t tiles = tiles_of(f), columns = (size_t)f->n_columns * f->rows, sums = (size_t)f->targets * TILE;
+  room m;
+  if (!take_room(j->k, &m)) {
     j->out_of_memory = 1;
     return;
   }
-  float *sums = (float *)(memory + tiles * columns);
   mr_place p = mr_first_place(&j->x.columns);
-  const size_t end = (part + 1) * JOB_TILES * TILE < j->rows ? (part + 1) * JOB_TILES * TILE : j->rows;
-  for (size_t first = part * JOB_TILES * TILE; first < end; first += tiles * TILE) {
-    const size_t last = first + tiles * TILE < end ? first + tiles * TILE : end;
-    size_t t = 0;
-    for (size_t row = first; row < last; row += TILE, t++) {
-      const size_t n = last - row < TILE ? last - row : TILE;
+  const size_t end = (part + 1) * JOB_ROWS < j->rows ? (part + 1) * JOB_ROWS : j->rows;
+#define EACH_TILE \
+  for (size_t t = 0, row = first, n; row < last && (n = last - row < f->rows ? last - row : f->rows); row += n, t++)
+  for (size_t first = part * JOB_ROWS, last; first < end; first = last) {
+    last = first + tiles * f->rows < end ? first + tiles * f->rows : end;
+    EACH_TILE {
       if (j->x.data)
-        j->k->kernel->fill(f, j->x.data + row * j->stride, j->stride, n, memory + t * columns);
+        kernel->fill(f, j->x.data + row * j->stride, j->stride, n, m.tiles + t * columns);
       else
-        j->k->kernel->fill_columns(f, &j->x.columns, &p, row, n, memory + t * columns);
+        kernel->fill_columns(f, &j->x.columns, &p, row, n, m.tiles + t * columns);
     }
-    memset(sums, 0, tiles * scores * sizeof *sums);
-    for (uint32_t g = 0; g < f->n_groups; g++) {
-      t = 0;
-      for (size_t row = first; row < last; row += TILE, t++)
-        j->k->kernel->score(f, f->group[g], f->group[g + 1], last - row < TILE ? last - row : TILE, memory + t * columns,
-                            sums + t * scores);
-    }
-    t = 0;
-    for (size_t row = first; row < last; row += TILE, t++) {
-      const size_t n = last - row < TILE ? last - row : TILE;
+    memset(m.sums, 0, tiles * sums * sizeof *m.sums);
+    for (uint32_t g = 0; g < f->n_groups; g++)
+      EACH_TILE kernel->score(f, &f->groups[g], n, m.tiles + t * columns, m.planes, m.sums + t * sums);
+    EACH_TILE {
       if (f->classifier)
-        finish_classes(f, n, sums + t * scores, j->out + row * f->targets, j->label + row);
+        finish_classes(f, n, m.sums + t * sums, j->out + row * f->targets, j->label + row);
       else
-        finish_regression(f, n, sums + t * scores, j->out + row * f->targets);
+        finish_regression(f, n, m.sums + t * sums, j->out + row * f->targets);
     }
   }
-  free(memory);
+#undef EACH_TILE
+  give_room(j->k, &m);
 }
 
 // A tensor of one dimension is one row, but of one feature, as ONNX Runtime has
@@ -197,14 +231,14 @@ OrtStatus *mr_trees_shape(const OrtApi *api, const mr_matrix *x, uint32_t width,
   return NULL;
 }
 
-static OrtStatus *begin(const trees *k, OrtKernelContext *context, job *j) {
+static OrtStatus *begin(trees *k, OrtKernelContext *context, job *j) {
   *j = (job){.k = k};
   TRY(mr_op_input(k->api, context, &j->x));
   return mr_trees_shape(k->api, &j->x, k->forest->width, &j->rows, &j->stride);
 }
 
-static OrtStatus *finish(const trees *k, OrtKernelContext *context, job *j) {
-  size_t parts = (j->rows + JOB_TILES * TILE - 1) / (JOB_TILES * TILE);
+static OrtStatus *finish(trees *k, OrtKernelContext *context, job *j) {
+  const size_t parts = (j->rows + JOB_ROWS - 1) / JOB_ROWS;
   if (parts == 1)
     run_rows(j, 0);
   else if (parts > 1) // sequential where the session has one thread
@@ -213,7 +247,7 @@ static OrtStatus *finish(const trees *k, OrtKernelContext *context, job *j) {
 }
 
 static OrtStatus *ORT_API_CALL compute_regressor(void *kernel, OrtKernelContext *context) {
-  const trees *k = kernel;
+  trees *k = kernel;
   job j;
   TRY(begin(k, context, &j));
   const int64_t dims[] = {(int64_t)j.rows, k->forest->targets};
@@ -224,7 +258,7 @@ static OrtStatus *ORT_API_CALL compute_regressor(void *kernel, OrtKernelContext 
   return finish(k, context, &j);
 }
 
-static OrtStatus *compute_classes(const trees *k, OrtKernelContext *context, job *j) {
+static OrtStatus *compute_classes(trees *k, OrtKernelContext *context, job *j) {
   const int64_t dims[] = {(int64_t)j->rows, k->forest->targets};
   OrtValue *value;
   void *out;
@@ -236,7 +270,7 @@ static OrtStatus *compute_classes(const trees *k, OrtKernelContext *context, job
 }
 
 static OrtStatus *ORT_API_CALL compute_ints(void *kernel, OrtKernelContext *context) {
-  const trees *k = kernel;
+  trees *k = kernel;
   job j;
   TRY(begin(k, context, &j));
   const int64_t rows = (int64_t)j.rows;
@@ -252,7 +286,7 @@ static OrtStatus *ORT_API_CALL compute_ints(void *kernel, OrtKernelContext *cont
 }
 
 static OrtStatus *ORT_API_CALL compute_strings(void *kernel, OrtKernelContext *context) {
-  const trees *k = kernel;
+  trees *k = kernel;
   job j;
   TRY(begin(k, context, &j));
   const int64_t rows = (int64_t)j.rows;

@@ -48,7 +48,7 @@ static OrtStatus *read_forest(const OrtApi *api, const OrtKernelInfo *info, int 
   const char *error;
   TRY(mr_op_attribute(api, info, "forest", &bytes, &size));
   // The processor's form is thrown away: reading it checks every byte.
-  mr_forest *f = mr_forest_read(bytes, size, MR_PLAIN, &error);
+  mr_forest *f = mr_forest_read(bytes, size, &error);
   OrtStatus *status = f ? NULL : api->CreateStatus(ORT_INVALID_GRAPH, error);
   if (!status && classifier) status = read_labels(api, info, f, &labels);
   if (!status) status = place(api, k, f, bytes, labels);

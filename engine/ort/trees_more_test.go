@@ -41,6 +41,34 @@ func TestTreesInGroups(t *testing.T) {
 	sameBits(t, t, m, x, width)
 }
 
+// manySplits is a forest of small trees whose splits share little: more planes than a
+// core's cache holds. With many features, tiles have fewer rows.
+func manySplits(t *testing.T, trees, leaves, width int, modes ...string) {
+	t.Helper()
+	orttest.Library(t)
+	g := &forestGen{Rand: rand.New(rand.NewPCG(9, uint64(width))), width: width, modes: modes}
+	for range 3000 {
+		g.thresholds = append(g.thresholds, float32(g.NormFloat64()))
+	}
+	for id := range int64(trees) {
+		for _, leaf := range g.tree(id, leaves) {
+			g.trees.Weight(id, leaf, 0, g.weight())
+		}
+	}
+	x := make([]float32, 2500*width)
+	for i := range x {
+		x[i] = float32(g.NormFloat64())
+		if g.IntN(20) == 0 {
+			x[i] = g.thresholds[g.IntN(len(g.thresholds))]
+		}
+	}
+	sameBits(t, t, openModel(t, g.trees.Regressor(width, 1)), x, width)
+}
+
+func TestTreesOfManySplits(t *testing.T) { manySplits(t, 120, 90, 7, "BRANCH_LT", "BRANCH_EQ") }
+
+func TestTreesOnManyFeatures(t *testing.T) { manySplits(t, 60, 30, 900, "BRANCH_LEQ") }
+
 // Threads within a Run, and Runs at the same time on one session, change
 // nothing.
 func TestKernelsInParallel(t *testing.T) {

@@ -125,8 +125,16 @@ func drawForest(t *rapid.T) *forestGen {
 	}
 	all := []string{"BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ"}
 	g.modes = rapid.SampledFrom([][]string{all[:1], all[1:2], all[2:3], all[3:4], all[4:5], all[5:], all[:2], all}).Draw(t, "modes")
-	for range rapid.IntRange(1, 12).Draw(t, "thresholds") {
+	// Around how many bounds of a column are ranked at once, too.
+	n := rapid.OneOf(rapid.IntRange(1, 12), rapid.SampledFrom([]int{63, 130, 255, 256, 600})).Draw(t, "thresholds")
+	if n > 12 {
+		g.width = min(g.width, 3)
+	}
+	for range n {
 		g.thresholds = append(g.thresholds, g.value())
+		if n > 12 {
+			g.thresholds[len(g.thresholds)-1] = float32(g.NormFloat64())
+		}
 	}
 	return g
 }
@@ -196,10 +204,10 @@ func (g *forestGen) rows(n int) []float32 {
 	return x
 }
 
-// drawSize draws how many leaves a tree has: around the edges of words of 32,
-// and so many that it is walked.
+// drawSize draws how many leaves a tree has: around how many have codes of 5, 6, 7 and
+// 8 bits, and so many that it is walked.
 func drawSize(t *rapid.T) int {
-	return rapid.SampledFrom([]int{1, 2, 3, 5, 8, 31, 32, 33, 63, 64, 65, 90, 130, 200, 300, 700}).Draw(t, "leaves")
+	return rapid.SampledFrom([]int{1, 2, 3, 5, 8, 31, 32, 33, 63, 64, 65, 90, 130, 200, 300, 700, 1100}).Draw(t, "leaves")
 }
 
 // size draws how many leaves a tree has. Where nodes may split on equality, the first tree
@@ -215,7 +223,7 @@ func (g *forestGen) size(t *rapid.T, id int64) int {
 }
 
 func drawRows(t *rapid.T) int {
-	return rapid.SampledFrom([]int{0, 1, 2, 7, 15, 16, 17, 31, 48, 63, 64, 65, 130, 1100}).Draw(t, "rows")
+	return rapid.SampledFrom([]int{0, 1, 2, 7, 15, 16, 17, 31, 48, 63, 64, 65, 130, 257, 511, 513, 1023, 1024, 1025, 2100}).Draw(t, "rows")
 }
 
 func TestTreesRegressor(t *testing.T) {

@@ -193,7 +193,7 @@ struct Bench {
   Bench(Forest &f, size_t most) : forest(f), most(most) {
     mr_cuda_open(&api, 0, &device);
     const char *error = nullptr;
-    read = mr_forest_read((const uint8_t *)f.words.data(), 4 * f.words.size(), MR_PLAIN, &error);
+    read = mr_forest_read((const uint8_t *)f.words.data(), 4 * f.words.size(), &error);
     if (!read || !mr_cuda_forest_build(read, (const uint8_t *)f.words.data(), nullptr, device->shared_block, &placed)) {
       fprintf(stderr, "%s\n", error ? error : "no memory");
       exit(1);
