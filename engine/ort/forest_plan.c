@@ -32,6 +32,10 @@ typedef struct {
 
 #define EITHER ((uint64_t)1 << 63)
 
+// A tree has two nodes of a split on equality, which ask three questions.
+enum { MOST_NODES = 2 * MOST_LEAVES, MOST_QUESTIONS = GROUP_BYTES / PLANE + 2 * MOST_NODES, SLOTS = 1 << 15 };
+_Static_assert(2 * MOST_QUESTIONS <= SLOTS, "so that a free slot is soon found");
+
 // A part of a subtree's codes that no leaf has: all that agree with base but for the
 // lowest bits.
 typedef struct {
@@ -55,8 +59,9 @@ typedef struct {
   subtree *subtrees;  // the tree's nodes, and then its leaves
   cube *cubes;
   uint32_t n_cubes;
-  question *asked, *merged, *own; // by the group, the same with a tree, by the tree
-  size_t n_asked, n_own;
+  question *asked;  // by the group, each once
+  uint32_t n_asked;
+  uint32_t *found;  // [SLOTS], by a question's key: its number among those, and 1
   mr_step *steps;
   uint16_t *temporary; // planes that are free
   uint32_t n_temporary, n_planes;
@@ -162,37 +167,48 @@ static int by_key(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-// What a tree asks, each once.
-static void ask(planner *p, const mr_tree *t) {
-  size_t n = 0;
-  for (uint32_t i = 0; i < t->n_nodes; i++) {
-    p->own[n++] = (question){.key = key_of(t->nodes[i].column, t->nodes[i].bound)};
-    if (!is_equality(t, i)) continue;
-    p->own[n] = (question){.key = EITHER | p->own[n - 1].key, .either = key_of(t->nodes[i + 1].column, t->nodes[i + 1].bound)};
-    n++;
-  }
-  qsort(p->own, n, sizeof *p->own, by_key);
-  p->n_own = 0;
-  for (size_t i = 0; i < n; i++)
-    if (!p->n_own || p->own[i].key != p->own[p->n_own - 1].key) p->own[p->n_own++] = p->own[i];
+// Where a question is found, or would be.
+static uint32_t *slot_of(const planner *p, uint64_t key) {
+  uint64_t at = (key ^ key >> 29) * 0x9e3779b97f4a7c15u >> 49;
+  while (p->found[at] && p->asked[p->found[at] - 1].key != key) at = (at + 1) % SLOTS;
+  return &p->found[at];
 }
 
-// What the group and the tree ask, into merged.
-static size_t merge(planner *p) {
-  size_t n = 0, a = 0, b = 0;
-  while (a < p->n_asked || b < p->n_own) {
-    const int order = a == p->n_asked ? 1 : b == p->n_own ? -1 : by_key(&p->asked[a], &p->own[b]);
-    p->merged[n++] = order <= 0 ? p->asked[a] : p->own[b];
-    a += order <= 0;
-    b += order >= 0;
+static void forget(planner *p) {
+  p->n_asked = 0;
+  memset(p->found, 0, SLOTS * sizeof *p->found);
+}
+
+static void ask_question(planner *p, question q) {
+  uint32_t *slot = slot_of(p, q.key);
+  if (*slot) return;
+  p->asked[p->n_asked++] = q;
+  *slot = p->n_asked;
+}
+
+// Adds what a tree asks to what the group asks; says how many questions that are, counted
+// as often as they are asked.
+static uint32_t ask(planner *p, const mr_tree *t) {
+  uint32_t n = t->n_nodes;
+  for (uint32_t i = 0; i < t->n_nodes; i++) {
+    const uint64_t key = key_of(t->nodes[i].column, t->nodes[i].bound);
+    ask_question(p, (question){.key = key});
+    if (!is_equality(t, i)) continue;
+    ask_question(p, (question){.key = EITHER | key, .either = key_of(t->nodes[i + 1].column, t->nodes[i + 1].bound)});
+    n++;
   }
   return n;
 }
 
-static uint16_t plane_of(const planner *p, uint64_t key) {
-  const question want = {.key = key}, *found = bsearch(&want, p->asked, p->n_asked, sizeof want, by_key);
-  return (uint16_t)(FIRST_TEST + (found - p->asked));
+// Brings the questions into their order, which is that of their planes.
+static void sort_questions(planner *p) {
+  const uint32_t n = p->n_asked;
+  qsort(p->asked, n, sizeof *p->asked, by_key);
+  forget(p);
+  for (uint32_t i = 0; i < n; i++) ask_question(p, p->asked[i]);
 }
+
+static uint16_t plane_of(const planner *p, uint64_t key) { return (uint16_t)(FIRST_TEST + *slot_of(p, key) - 1); }
 
 static void release(planner *p, uint16_t plane) {
   if (plane >= FIRST_TEST + p->n_asked) p->temporary[p->n_temporary++] = plane;
@@ -207,7 +223,7 @@ static int plan_tree(planner *p, mr_tree *t) {
     for (uint32_t b = 0; b < root->bits; b++) leaf->operand[b] = leaf->base >> b & 1 ? ONES : ZEROS;
   }
   p->n_temporary = 0;
-  uint32_t planes = FIRST_TEST + (uint32_t)p->n_asked;
+  uint32_t planes = FIRST_TEST + p->n_asked;
   for (uint32_t i = t->n_nodes; i-- > 0;) {
     if (is_second(t, i)) continue;
     const uint64_t key = key_of(t->nodes[i].column, t->nodes[i].bound);
@@ -287,34 +303,24 @@ static int plan_questions(planner *p, mr_group *g) {
   return 1;
 }
 
-// Adds what a tree asks to what the group asks.
-static void take_questions(planner *p, size_t asked) {
-  question *swap = p->asked;
-  p->asked = p->merged;
-  p->merged = swap;
-  p->n_asked = asked;
-}
-
 // Sets how many of the questions of trees are distinct, by those of the first group.
 static void count_distinct(planner *p) {
-  size_t all = 0;
-  p->n_asked = 0;
+  uint32_t all = 0, distinct = 0;
+  forget(p);
   for (uint32_t i = 0; i < p->f->n_trees; i++) {
     if (p->f->trees[i].leaves > MOST_LEAVES) continue;
-    ask(p, &p->f->trees[i]);
-    const size_t asked = merge(p);
-    if (asked * PLANE > GROUP_BYTES) break;
-    all += p->n_own;
-    take_questions(p, asked);
+    const uint32_t n = ask(p, &p->f->trees[i]);
+    if (p->n_asked * PLANE > GROUP_BYTES) break;
+    all += n;
+    distinct = p->n_asked;
   }
-  p->distinct = all ? (double)p->n_asked / (double)all : 1;
+  p->distinct = all ? (double)distinct / all : 1;
 }
 
-// Whether steps of a tree, which has been asked for its questions, are better than walking
-// it; *steps is how many they are at most.
+// Whether steps of a tree are better than walking it; *steps is how many they are at most.
 static int worth_planning(planner *p, const mr_tree *t, size_t *steps) {
-  if (!choose_codes(p, t, steps)) return 0;
-  const double price = (double)p->n_own * p->distinct * p->prices->question + (double)*steps * p->prices->step +
+  if (t->leaves > MOST_LEAVES || !choose_codes(p, t, steps)) return 0;
+  const double price = t->n_nodes * p->distinct * p->prices->question + (double)*steps * p->prices->step +
                        p->prices->leaf[below(p, t, t->root)->bits > 7];
   return price < walking(t->leaves);
 }
@@ -324,26 +330,26 @@ static int worth_planning(planner *p, const mr_tree *t, size_t *steps) {
 static int plan_group(planner *p, uint32_t first, mr_group *g) {
   mr_forest *f = p->f;
   size_t bytes = 0;
-  p->n_asked = p->n_planes = 0;
+  forget(p);
   *g = (mr_group){.first = first, .last = first};
   for (; g->last < f->n_trees; g->last++) {
     mr_tree *t = &f->trees[g->last];
-    size_t steps, asked = p->n_asked, more = t->n_nodes * sizeof(mr_node) + (size_t)t->targets * t->leaves * sizeof(float);
-    t->planned = 0;
-    if (t->leaves <= MOST_LEAVES) {
-      ask(p, t);
-      t->planned = worth_planning(p, t, &steps);
-    }
+    const uint32_t asked = p->n_asked;
+    size_t steps, more = t->n_nodes * sizeof(mr_node) + (size_t)t->targets * t->leaves * sizeof(float);
+    t->planned = worth_planning(p, t, &steps);
     if (t->planned) {
-      asked = merge(p);
+      ask(p, t);
       more = steps * sizeof(mr_step) + ((size_t)t->targets * sizeof(float) << below(p, t, t->root)->bits);
     }
-    if (g->last > first && bytes + more + asked * PLANE > GROUP_BYTES) break;
+    if (g->last > first && bytes + more + p->n_asked * PLANE > GROUP_BYTES) {
+      p->n_asked = asked;
+      break;
+    }
     bytes += more;
-    if (t->planned) take_questions(p, asked);
   }
+  sort_questions(p);
   if (!plan_questions(p, g)) return 0;
-  p->n_planes = FIRST_TEST + (uint32_t)p->n_asked;
+  p->n_planes = FIRST_TEST + p->n_asked;
   for (uint32_t i = first; i < g->last; i++) {
     mr_tree *t = &f->trees[i];
     size_t steps;
@@ -368,23 +374,19 @@ static int plan_groups(planner *p) {
 }
 
 int mr_forest_plan(mr_forest *f, mr_level level) {
-  // A split is two nodes where it is on equality, and asks three questions.
-  const size_t nodes = 2 * MOST_LEAVES, questions = GROUP_BYTES / PLANE + 2 * nodes;
   planner p = {.f = f,
                .prices = &prices_of[level],
-               .subtrees = malloc((nodes + MOST_LEAVES) * sizeof *p.subtrees),
-               .cubes = malloc(nodes * MOST_BITS * sizeof *p.cubes),
-               .asked = malloc(questions * sizeof *p.asked),
-               .merged = malloc(questions * sizeof *p.merged),
-               .own = malloc(2 * nodes * sizeof *p.own),
-               .steps = malloc(nodes * MOST_BITS * sizeof *p.steps),
-               .temporary = malloc(nodes * MOST_BITS * sizeof *p.temporary)};
-  const int ok = p.subtrees && p.cubes && p.asked && p.merged && p.own && p.steps && p.temporary && plan_groups(&p);
+               .subtrees = malloc((MOST_NODES + MOST_LEAVES) * sizeof *p.subtrees),
+               .cubes = malloc(MOST_NODES * MOST_BITS * sizeof *p.cubes),
+               .asked = malloc(MOST_QUESTIONS * sizeof *p.asked),
+               .found = malloc(SLOTS * sizeof *p.found),
+               .steps = malloc(MOST_NODES * MOST_BITS * sizeof *p.steps),
+               .temporary = malloc(MOST_NODES * MOST_BITS * sizeof *p.temporary)};
+  const int ok = p.subtrees && p.cubes && p.asked && p.found && p.steps && p.temporary && plan_groups(&p);
   free(p.subtrees);
   free(p.cubes);
   free(p.asked);
-  free(p.merged);
-  free(p.own);
+  free(p.found);
   free(p.steps);
   free(p.temporary);
   return ok;
