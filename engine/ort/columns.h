@@ -23,6 +23,9 @@ typedef struct {
   uint32_t unused;
 } mr_column;
 
+// Where a row is, to fetch it ahead; nowhere if the column has no values.
+static inline uintptr_t mr_row_at(const mr_column *c, size_t row) { return (uintptr_t)c->values + row * sizeof *c->values; }
+
 // Segments follow each other; each has rows and width columns.
 typedef struct {
   int64_t rows;

@@ -55,29 +55,29 @@ TARGET MRC_INLINE void mrc_put(const float *x, uint64_t bits, size_t m, float fi
   for (; i < m; i++) y[i] = bits >> i & 1 ? x[i] : fill;
 }
 
-// Copies n rows of a column, from row on, of a segment of so many rows.
-TARGET MRC_INLINE void mrc_copy(const mr_column *c, size_t row, size_t n, size_t rows, float *y) {
+// Copies n rows of a column, from row on, of a segment of so many rows. What lies at next
+// is fetched meanwhile, which is what will be read then: a tile is too short for the
+// processor to see it coming.
+TARGET MRC_INLINE void mrc_copy(const mr_column *c, size_t row, size_t n, size_t rows, uintptr_t next, float *y) {
   if (!c->values) {
     for (size_t i = 0; i < n; i++) y[i] = c->fill;
     return;
   }
   const float *x = c->values + row;
-  // What comes next of this column, while other columns are read: a tile is too short
-  // for the processor to see it coming.
-  for (size_t i = 0; i < n; i += 16) __builtin_prefetch(x + n + i, 0, 2);
   const size_t from = (size_t)c->bit + row, end = (size_t)c->bit + rows;
   for (size_t i = 0; i < n; i += 64) {
     const size_t m = n - i < 64 ? n - i : 64;
+    for (size_t byte = 0; byte < m * sizeof *x; byte += 64) __builtin_prefetch((const void *)(next + i * sizeof *x + byte), 0, 2);
     mrc_put(x + i, c->validity ? mrc_bits(c->validity, from + i, end) : UINT64_MAX, m, c->fill, y + i);
   }
 }
 
-// Copies n rows of column k from row on, which lies in p.
-TARGET MRC_INLINE void mrc_column(const mr_columns *c, mr_place p, size_t k, size_t row, size_t n, float *y) {
+// Copies n rows of column k from row on, which lies in p; next is as for mrc_copy.
+TARGET MRC_INLINE void mrc_column(const mr_columns *c, mr_place p, size_t k, size_t row, size_t n, uintptr_t next, float *y) {
   for (size_t m; n; row += m, n -= m, y += m) {
     mr_seek(c, &p, row);
     const size_t first = row - p.begin, rows = (size_t)p.segment->rows;
     m = rows - first < n ? rows - first : n;
-    mrc_copy(&p.segment->columns[k], first, m, rows, y);
+    mrc_copy(&p.segment->columns[k], first, m, rows, next, y);
   }
 }

@@ -106,7 +106,7 @@ TARGET static void affine(const mr_affine *a, size_t columns, float *tile) {
 TARGET INLINE void fetch(const mr_column *c, size_t first, size_t n, size_t rows, floats *x, const size_t vectors) {
   if (n < vectors * LANES || !c->values) {
     float copy[SUM_ROWS] = {0};
-    mrc_copy(c, first, n, rows, copy);
+    mrc_copy(c, first, n, rows, mr_row_at(c, first + n), copy);
     EACH_OF(vectors) memcpy(&x[v], copy + v * LANES, sizeof x[v]);
     return;
   }
@@ -123,7 +123,8 @@ TARGET static void gather(const mr_columns *c, mr_place *p, size_t row, size_t n
   mr_seek(c, p, row);
   const size_t first = row - p->begin, rows = (size_t)p->segment->rows;
   if (n < TILE || n > rows - first) {
-    for (size_t k = 0; k < c->width; k++) mrc_column(c, *p, k, row, n, y + k * to);
+    for (size_t k = 0; k < c->width; k++)
+      mrc_column(c, *p, k, row, n, mr_row_at(&p->segment->columns[k], first + n), y + k * to);
     return;
   }
   for (size_t k = 0; k < c->width; k++, y += to) {
@@ -171,8 +172,7 @@ static const uint8_t order[PARTS] = {0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 
 static uintptr_t after(const mr_affine *a, const mr_segment *s, size_t i, size_t k, size_t first, size_t n) {
   k += PARTS;
   while (k >= a->width && ++i < PARTS) k = order[i];
-  if (k < a->width) return (uintptr_t)s->columns[k].values + first * sizeof(float);
-  return (uintptr_t)s->columns[0].values + (first + n) * sizeof(float);
+  return k < a->width ? mr_row_at(&s->columns[k], first) : mr_row_at(&s->columns[0], first + n);
 }
 
 // The sum of affine_rows.h for n rows, with the same bits: rows are lanes here. All rows of

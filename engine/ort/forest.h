@@ -140,6 +140,13 @@ typedef struct {
 
 extern const mr_forest_kernel mr_forest_plain, mr_forest_avx2, mr_forest_avx512;
 
+// Where what is read after the i-th feature of n rows is: the next feature, or the first of the
+// next rows.
+static inline uintptr_t mr_forest_after(const mr_forest *f, const mr_place *p, uint32_t i, size_t row, size_t n) {
+  const uint32_t last = i + 1 == f->n_features;
+  return mr_row_at(&p->segment->columns[f->features[last ? 0 : i + 1].feature], row - p->begin + (last ? n : 0));
+}
+
 // One tree that is walked; leaf gets the leaf of each row.
 void mr_forest_walk(const mr_tree *t, size_t n, const int32_t *tile, uint32_t *leaf);
 

@@ -47,7 +47,7 @@ AVX512 static void fill_columns(const mr_forest *f, const mr_columns *c, mr_plac
   _Alignas(64) float values[TILE];
   for (size_t r = n; r < (n + LANES - 1) / LANES * LANES; r++) values[r] = 0;
   for (uint32_t i = 0; i < f->n_features; i++) {
-    mrc_column(c, *p, f->features[i].feature, row, n, values);
+    mrc_column(c, *p, f->features[i].feature, row, n, mr_forest_after(f, p, i, row, n), values);
     for (size_t r = 0; r < n; r += LANES) put(&f->features[i], f->rows, _mm512_load_ps(values + r), tile + r);
   }
 }

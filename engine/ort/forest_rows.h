@@ -50,7 +50,7 @@ TARGET static void fill_columns(const mr_forest *f, const mr_columns *c, mr_plac
   _Alignas(4 * LANES) float values[TILE];
   mr_seek(c, p, row);
   for (uint32_t i = 0; i < f->n_features; i++) {
-    mrc_column(c, *p, f->features[i].feature, row, n, values);
+    mrc_column(c, *p, f->features[i].feature, row, n, mr_forest_after(f, p, i, row, n), values);
     put(&f->features[i], f->rows, values, n, tile);
   }
 }
