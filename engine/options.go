@@ -49,7 +49,7 @@ const (
 	DefaultBatchRows = 4096
 	// DefaultColumnRows are those of a batch whose columns are taken where they lie: what
 	// it works on has no tensors, and need not stay in cache.
-	DefaultColumnRows = 16384
+	DefaultColumnRows = 32768
 	// DefaultDeviceRows are the rows of a batch on devices, which need more at a
 	// time to be busy.
 	DefaultDeviceRows = 1 << 16

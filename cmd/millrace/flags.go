@@ -63,7 +63,7 @@ func (o *runOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.ifExists, "if-exists", "error", "`WHAT` to do when the output exists: error; replace it in one step when the new one is whole; or append, in one step, files to a directory that a run published")
 	fs.BoolVar(&o.Restart, "restart", false, "drop the progress of an earlier start instead of continuing it, and score again what an equal run published")
 	fs.DurationVar(&o.grace, "grace", defaultGrace, "most `TIME` to finish parts that are begun after SIGTERM or SIGINT, such as 20s; a run that cannot finish them in it stops at once")
-	fs.Var(&o.batch, "batch-size", "`ROWS` of one Run, or auto: what the model fixes, else the tuned profile of this model on this machine (see millrace bench --save-profile), else what is fastest on the first rows if the run is long enough to measure, else 4096 (16384 where columns are taken as they lie; 65536 on a device)")
+	fs.Var(&o.batch, "batch-size", "`ROWS` of one Run, or auto: what the model fixes, else the tuned profile of this model on this machine (see millrace bench --save-profile), else what is fastest on the first rows if the run is long enough to measure, else 4096 (32768 where columns are taken as they lie; 65536 on a device)")
 	fs.IntVar(&o.Workers, "workers", 0, "`COUNT` of goroutines that read, assemble and score (default: the cores that the cgroup grants, and one more for each of --streams)")
 	fs.IntVar(&o.Readers, "readers", 0, "`COUNT` of spans decoded at a time (default: like --workers)")
 	fs.Int64Var(&o.PartRows, "part-rows", 0, "least `ROWS` of an output part file (default 1048576)")
