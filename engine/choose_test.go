@@ -248,7 +248,7 @@ func TestTrial(t *testing.T) {
 // Rows that cannot be scored do not fail the trial: the run says it better.
 func TestTrialOfBadRows(t *testing.T) {
 	lib := orttest.Library(t)
-	opts := sampleRun(t, "flights_linear", 200)
+	opts := sampleRun(t, "flights_linear", 800)
 	plan, err := NewPlan(context.Background(), opts)
 	if err != nil {
 		t.Fatal(err)

@@ -151,7 +151,7 @@ AVX512 static inline __attribute__((always_inline)) __m512i codes(const uint64_t
 
 static inline uint16_t rows_of(const uint64_t *plane, size_t r) { return (uint16_t)(plane[r / 64] >> (r % 64)); }
 
-// Adds the values of a tree of one target to the scores; its codes have at most 5, 6 or 7
+// Adds the values of a tree to the scores of one target; its codes have at most 5, 6 or 7
 // bits: 32 values are looked up at once, and the bits above choose among such.
 AVX512 static inline __attribute__((always_inline)) void values_of(const uint64_t *const *planes, const float *coded, size_t n,
                                                                   float *scores, const int BITS) {
@@ -191,6 +191,26 @@ AVX512 static void leaves(const uint64_t *const *planes, uint32_t bits, size_t n
   }
 }
 
+AVX512 static inline __attribute__((always_inline)) void add_values(const uint64_t *const *planes, uint32_t bits,
+                                                                    const float *coded, size_t n, float *scores) {
+  if (bits <= 5)
+    values_of(planes, coded, n, scores, 5);
+  else if (bits == 6)
+    values_of(planes, coded, n, scores, 6);
+  else
+    values_of(planes, coded, n, scores, 7);
+}
+
+// Adds the values of leaves to scores.
+AVX512 static void add_leaves(const uint32_t *leaf, const float *values, size_t n, float *scores) {
+  for (size_t r = 0; r < n; r += LANES) {
+    const __mmask16 there = n - r < LANES ? (__mmask16)((1u << (n - r)) - 1) : 0xffff;
+    const __m512i at = _mm512_maskz_loadu_epi32(there, leaf + r);
+    const __m512 v = _mm512_mask_i32gather_ps(_mm512_setzero_ps(), there, at, values, 4);
+    _mm512_store_ps(scores + r, _mm512_add_ps(_mm512_load_ps(scores + r), v));
+  }
+}
+
 AVX512 static void score(const mr_forest *f, const mr_group *g, size_t n, const int32_t *tile, void *planes, float *scores) {
   _Alignas(64) uint32_t leaf[TILE];
   memset((uint8_t *)planes + ZEROS * PLANE, 0, PLANE);
@@ -199,32 +219,24 @@ AVX512 static void score(const mr_forest *f, const mr_group *g, size_t n, const 
   steps(g->steps, g->n_steps, planes, n);
   for (uint32_t i = g->first; i < g->last; i++) {
     const mr_tree *t = &f->trees[i];
-    const float *v = t->values;
-    size_t places = t->leaves;
-    if (t->planned) {
-      const uint64_t *plane[MOST_BITS];
-      for (uint32_t b = 0; b < MOST_BITS; b++)
-        plane[b] = (const uint64_t *)((const uint8_t *)planes + (b < t->bits ? t->plane[b] : ZEROS) * PLANE);
-      steps(t->steps, t->n_steps, planes, n);
-      v = t->coded;
-      places = (size_t)1 << t->bits;
-      if (t->targets == 1 && t->bits <= 7) {
-        float *to = scores + t->target[0] * TILE;
-        if (t->bits <= 5)
-          values_of(plane, v, n, to, 5);
-        else if (t->bits == 6)
-          values_of(plane, v, n, to, 6);
-        else
-          values_of(plane, v, n, to, 7);
-        continue;
-      }
-      leaves(plane, t->bits, n, leaf);
-    } else {
+    if (!t->planned) {
       mr_forest_walk(t, n, tile, leaf);
+      for (uint32_t k = 0; k < t->targets; k++)
+        add_leaves(leaf, t->values + (size_t)k * t->leaves, n, scores + t->target[k] * TILE);
+      continue;
     }
-    for (uint32_t k = 0; k < t->targets; k++, v += places) {
+    const uint64_t *plane[MOST_BITS];
+    for (uint32_t b = 0; b < MOST_BITS; b++)
+      plane[b] = (const uint64_t *)((const uint8_t *)planes + (b < t->bits ? t->plane[b] : ZEROS) * PLANE);
+    steps(t->steps, t->n_steps, planes, n);
+    if (t->bits > 7) leaves(plane, t->bits, n, leaf);
+    for (uint32_t k = 0; k < t->targets; k++) {
+      const float *v = t->coded + ((size_t)k << t->bits);
       float *to = scores + t->target[k] * TILE;
-      for (size_t r = 0; r < n; r++) to[r] += v[leaf[r]];
+      if (t->bits > 7)
+        add_leaves(leaf, v, n, to);
+      else
+        add_values(plane, t->bits, v, n, to);
     }
   }
 }

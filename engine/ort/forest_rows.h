@@ -86,58 +86,39 @@ TARGET static void steps(const mr_step *s, uint32_t n, uint8_t *planes, size_t r
     steps_of(s, n, planes, vectors);
 }
 
-static inline void planes_of(const mr_tree *t, const uint8_t *planes, const uint8_t *of[MOST_BITS]) {
-  for (uint32_t b = 0; b < t->bits; b++) of[b] = planes + t->plane[b] * PLANE;
-}
-
-// Adds the values of a tree of one target, whose codes have 8 bits at most, to sums.
-TARGET static void add_values(const mr_tree *t, const uint8_t *planes, size_t n, float *sums) {
-  _Alignas(64) uint8_t code[ROUND];
-  const uint8_t *of[MOST_BITS];
-  planes_of(t, planes, of);
-  for (size_t r = 0; r < n; r += ROUND) {
-    codes(of, t->bits, r / 8, code);
-    add(t->coded, code, sums + r);
-  }
-}
-
-// The number of each row's leaf among values that have a place for each code.
-TARGET static void leaves(const mr_tree *t, const uint8_t *planes, size_t n, uint32_t *leaf) {
-  _Alignas(64) uint8_t low[ROUND], high[ROUND] = {0};
-  const uint8_t *of[MOST_BITS];
-  planes_of(t, planes, of);
-  for (size_t at = 0; at < n; at += ROUND) {
-    codes(of, t->bits < 8 ? t->bits : 8, at / 8, low);
-    if (t->bits > 8) codes(of + 8, t->bits - 8, at / 8, high);
-    for (size_t r = 0; r < ROUND; r++) leaf[at + r] = low[r] | (uint32_t)high[r] << 8;
-  }
+// The codes of the rows of a tree, of 8 bits at most each: the lower of its bits, or those
+// from bit 8 on.
+TARGET static void codes_of(const mr_tree *t, const uint8_t *planes, size_t n, uint32_t from, uint8_t *code) {
+  const uint8_t *of[8];
+  const uint32_t bits = t->bits - from < 8 ? t->bits - from : 8;
+  for (uint32_t b = 0; b < bits; b++) of[b] = planes + t->plane[from + b] * PLANE;
+  for (size_t r = 0; r < n; r += ROUND) codes(of, bits, r / 8, code + r);
 }
 
 TARGET static void score(const mr_forest *f, const mr_group *g, size_t n, const int32_t *tile, void *planes, float *scores) {
   _Alignas(64) uint32_t leaf[TILE];
+  _Alignas(64) uint8_t low[TILE], high[TILE];
   memset((uint8_t *)planes + ZEROS * PLANE, 0, PLANE);
   memset((uint8_t *)planes + ONES * PLANE, 0xff, PLANE);
   ask(g, n, tile, planes);
   steps(g->steps, g->n_steps, planes, n);
   for (uint32_t i = g->first; i < g->last; i++) {
     const mr_tree *t = &f->trees[i];
-    const float *v = t->values;
-    size_t places = t->leaves;
+    const float *v = t->planned ? t->coded : t->values;
+    const size_t places = t->planned ? (size_t)1 << t->bits : t->leaves;
+    const int bytes = t->planned && t->bits <= 8;
     if (t->planned) {
       steps(t->steps, t->n_steps, planes, n);
-      if (t->targets == 1 && t->bits <= 8) {
-        add_values(t, planes, n, scores + t->target[0] * TILE);
-        continue;
-      }
-      leaves(t, planes, n, leaf);
-      v = t->coded;
-      places = (size_t)1 << t->bits;
+      codes_of(t, planes, n, 0, low);
+      if (!bytes) codes_of(t, planes, n, 8, high);
+      for (size_t r = 0; !bytes && r < n; r++) leaf[r] = low[r] | (uint32_t)high[r] << 8;
     } else {
       mr_forest_walk(t, n, tile, leaf);
     }
     for (uint32_t k = 0; k < t->targets; k++, v += places) {
       float *to = scores + t->target[k] * TILE;
-      for (size_t r = 0; r < n; r++) to[r] += v[leaf[r]];
+      for (size_t r = 0; bytes && r < n; r += ROUND) add(v, low + r, to + r);
+      for (size_t r = 0; !bytes && r < n; r++) to[r] += v[leaf[r]];
     }
   }
 }
