@@ -128,6 +128,9 @@ func bareSoak(t *testing.T, sample string) (s *soak, repo string) {
 	}
 	s = &soak{dir: t.TempDir(), random: rand.New(rand.NewPCG(7, uint64(time.Now().UnixNano())))}
 	s.program, s.env = programIn(t, s.dir)
+	// By vectors trees would be scored in half the time that a start takes until then, and
+	// most kills would come while the model is loaded: two of them, and it is given up.
+	s.env = append(s.env, "MILLRACE_CPU_LEVEL=plain")
 	for i := range soakFiles {
 		if err := os.Symlink(filepath.Join(repo, sample), s.input(i)); err != nil {
 			t.Fatal(err)
