@@ -12,7 +12,7 @@
 // in a tree is computed bit by bit, for all rows of a tile at once: the leaves have codes,
 // and a bit of the code, from the leaves up to the root, is that of the true side or of
 // the false side, as the split's plane says. So a split costs a few bitwise operations
-// for 128 to 512 rows, without a branch.
+// for 128 to 512 rows, without a branch (docs/decisions/037).
 //
 // Large trees, where most splits lie off a row's path, are walked, many rows at
 // once.
@@ -39,14 +39,14 @@ enum { ZEROS, ONES, FIRST_TEST };
 // Rows whose column is above bounds: plane first + i is of the i-th, in ascending order.
 // A value's rank is how many bounds it is above. It is found by halves: pivot
 // (1 << level) - 1 + p, of which there are levels, is the bound in the middle of the p-th
-// part; those behind the last are INT32_MAX.
+// part; those behind the last are INT32_MAX, which nothing is above.
 typedef struct {
   uint32_t column; // in elements from the tile's start
   uint32_t first, n, levels;
-  const int32_t *pivots; // [PIVOTS]
+  const int32_t *pivots; // [1 << levels], and room for 32
 } mr_ranks;
 
-enum { MOST_RANKS = 255, PIVOTS = 256, MOST_BITS = 12 };
+enum { MOST_RANKS = 255, MOST_BITS = 12 };
 
 // Trees whose planes, steps and leaves stay in a core's cache together.
 typedef struct {
@@ -77,7 +77,7 @@ typedef struct {
   uint32_t leaves, targets;
   const uint32_t *target;  // ids, ascending
   const float *values;     // [targets][leaves]
-  // Where mr_forest_plan found it small enough; else no steps, and it is walked.
+  // Where mr_forest_plan found that better; else no steps, and it is walked.
   int planned;
   uint32_t n_steps, bits;  // of a leaf's code
   const mr_step *steps;

@@ -21,8 +21,11 @@ static double walking(uint32_t leaves) { return 500 + 1050 * log2(leaves); }
 // Planes, steps and leaves of one group, in bytes: what stays in a core's cache.
 enum { GROUP_BYTES = 768 << 10 };
 
-// Kernels may read so many values where there are fewer.
-enum { FEWEST_CODES = 32 };
+// Kernels may read so many values, and pivots, where there are fewer.
+enum { FEWEST_CODES = 32, FEWEST_PIVOTS = 32 };
+
+// A tree whose values would take more by code is walked: not all codes have leaves.
+enum { MOST_CODED = 1 << 14 };
 
 // What a split asks of a row, in an order in which a column's bounds ascend. A split on
 // equality asks two questions and whether either is answered with yes; those come last.
@@ -267,9 +270,10 @@ static int plan_tree(planner *p, mr_tree *t) {
 static int plan_ranks(planner *p, const question *q, size_t n, mr_ranks *to) {
   uint32_t levels = 1;
   while ((1u << levels) <= n) levels++;
-  int32_t *pivots = keep(p->f, PIVOTS * sizeof *pivots);
+  const size_t size = levels < 5 ? FEWEST_PIVOTS : (size_t)1 << levels;
+  int32_t *pivots = keep(p->f, size * sizeof *pivots);
   if (!pivots) return 0;
-  for (size_t i = 0; i < PIVOTS; i++) pivots[i] = INT32_MAX;
+  for (size_t i = 0; i < size; i++) pivots[i] = INT32_MAX;
   for (uint32_t l = 0, at = 0; l < levels; l++)
     for (uint32_t part = 0; part < 1u << l; part++, at++) {
       const size_t middle = ((2 * (size_t)part + 1) << (levels - 1 - l)) - 1;
@@ -320,6 +324,7 @@ static void count_distinct(planner *p) {
 // Whether steps of a tree are better than walking it; *steps is how many they are at most.
 static int worth_planning(planner *p, const mr_tree *t, size_t *steps) {
   if (t->leaves > MOST_LEAVES || !choose_codes(p, t, steps)) return 0;
+  if ((size_t)t->targets << below(p, t, t->root)->bits > MOST_CODED) return 0;
   const double price = t->n_nodes * p->distinct * p->prices->question + (double)*steps * p->prices->step +
                        p->prices->leaf[below(p, t, t->root)->bits > 7];
   return price < walking(t->leaves);
