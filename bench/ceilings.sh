@@ -13,7 +13,7 @@ rm -f "$out/ceilings.jsonl"
 for format in parquet arrow; do
 	linear=6
 	if [ "$format" = arrow ]; then linear=18; fi
-	for job in "linear $linear" "mlp 4" "gbdt 4"; do
+	for job in "linear $linear" "mlp 6" "gbdt 6"; do
 		read -r model times <<<"$job"
 		echo "== flights_$model on flights-nulls.$format, $times x 3,000,000 rows" >&2
 		inputs=()
