@@ -101,13 +101,14 @@ AVX512 static void find(const mr_ranks *q, const int32_t *column, size_t n, uint
 
 enum { WORDS = PLANE / 8, VECTOR = 64, AT_ONCE = 8 };
 
-// The planes of n bounds, of 512 rows.
-AVX512 static void above(const uint8_t *rank, uint32_t n, uint64_t *planes) {
+// The planes of n bounds, of so many vectors of rows.
+AVX512 static inline __attribute__((always_inline)) void above(const uint8_t *rank, uint32_t n, uint64_t *planes,
+                                                              const int VECTORS) {
   __m512i x[AT_ONCE];
-  for (int i = 0; i < AT_ONCE; i++) x[i] = _mm512_load_si512(rank + i * VECTOR);
+  for (int i = 0; i < VECTORS; i++) x[i] = _mm512_load_si512(rank + i * VECTOR);
   for (uint32_t i = 0; i < n; i++, planes += WORDS) {
     const __m512i bound = _mm512_set1_epi8((char)i);
-    for (int w = 0; w < AT_ONCE; w++) planes[w] = _mm512_cmpgt_epu8_mask(x[w], bound);
+    for (int w = 0; w < VECTORS; w++) planes[w] = _mm512_cmpgt_epu8_mask(x[w], bound);
   }
 }
 
@@ -117,7 +118,13 @@ AVX512 static void ask(const mr_group *g, size_t n, const int32_t *tile, uint64_
   for (uint32_t i = 0; i < g->n_ranks; i++) {
     const mr_ranks *q = &g->ranks[i];
     find(q, tile + q->column, n, rank);
-    for (size_t r = 0; r < n; r += AT_ONCE * VECTOR) above(rank + r, q->n, planes + q->first * WORDS + r / VECTOR);
+    for (size_t r = 0; r < n; r += AT_ONCE * VECTOR) {
+      uint64_t *to = planes + q->first * WORDS + r / VECTOR;
+      if (n - r <= VECTOR)
+        above(rank + r, q->n, to, 1);
+      else
+        above(rank + r, q->n, to, AT_ONCE);
+    }
   }
 }
 
