@@ -74,7 +74,7 @@ TARGET MRC_INLINE void mrc_copy(const mr_column *c, size_t row, size_t n, size_t
 
 // Copies n rows of column k from row on, which lies in p; next is as for mrc_copy.
 TARGET MRC_INLINE void mrc_column(const mr_columns *c, mr_place p, size_t k, size_t row, size_t n, uintptr_t next, float *y) {
-  for (size_t m; n; row += m, n -= m, y += m) {
+  for (size_t m; n; row += m, n -= m, y += m, next += m * sizeof *y) {
     mr_seek(c, &p, row);
     const size_t first = row - p.begin, rows = (size_t)p.segment->rows;
     m = rows - first < n ? rows - first : n;

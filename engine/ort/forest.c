@@ -324,16 +324,3 @@ void mr_forest_walk(const mr_tree *t, size_t n, const int32_t *tile, uint32_t *l
     left = stay;
   }
 }
-
-void mr_forest_score_few(const mr_forest *f, const mr_group *g, size_t n, const int32_t *tile, float *scores) {
-  uint32_t leaf[TILE];
-  for (uint32_t i = g->first; i < g->last; i++) {
-    const mr_tree *t = &f->trees[i];
-    mr_forest_walk(t, n, tile, leaf);
-    for (uint32_t k = 0; k < t->targets; k++) {
-      const float *v = t->values + (size_t)k * t->leaves;
-      float *to = scores + t->target[k] * TILE;
-      for (size_t r = 0; r < n; r++) to[r] += v[leaf[r]];
-    }
-  }
-}

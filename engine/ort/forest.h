@@ -138,10 +138,8 @@ typedef struct {
   void (*score)(const mr_forest *f, const mr_group *g, size_t n, const int32_t *tile, void *planes, float *scores);
 } mr_forest_kernel;
 
-// The same as score for so few rows that planes, which are of a whole tile, would take longer
-// than walking every tree.
+// Of fewer rows all trees are walked: planes, which are of a whole tile, would take longer.
 enum { FEW_ROWS = 16 };
-void mr_forest_score_few(const mr_forest *f, const mr_group *g, size_t n, const int32_t *tile, float *scores);
 
 extern const mr_forest_kernel mr_forest_plain, mr_forest_avx2, mr_forest_avx512;
 

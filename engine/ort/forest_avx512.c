@@ -220,13 +220,16 @@ AVX512 static void add_leaves(const uint32_t *leaf, const float *values, size_t 
 
 AVX512 static void score(const mr_forest *f, const mr_group *g, size_t n, const int32_t *tile, void *planes, float *scores) {
   _Alignas(64) uint32_t leaf[TILE];
-  memset((uint8_t *)planes + ZEROS * PLANE, 0, PLANE);
-  memset((uint8_t *)planes + ONES * PLANE, 0xff, PLANE);
-  ask(g, n, tile, planes);
-  steps(g->steps, g->n_steps, planes, n);
+  const int few = n < FEW_ROWS;
+  if (!few) {
+    memset((uint8_t *)planes + ZEROS * PLANE, 0, PLANE);
+    memset((uint8_t *)planes + ONES * PLANE, 0xff, PLANE);
+    ask(g, n, tile, planes);
+    steps(g->steps, g->n_steps, planes, n);
+  }
   for (uint32_t i = g->first; i < g->last; i++) {
     const mr_tree *t = &f->trees[i];
-    if (!t->planned) {
+    if (few || !t->planned) {
       mr_forest_walk(t, n, tile, leaf);
       for (uint32_t k = 0; k < t->targets; k++)
         add_leaves(leaf, t->values + (size_t)k * t->leaves, n, scores + t->target[k] * TILE);

@@ -257,7 +257,6 @@ static int plan_tree(planner *p, mr_tree *t) {
   for (uint32_t i = 0; i < t->leaves; i++)
     for (uint32_t k = 0; k < t->targets; k++)
       coded[k * codes + p->subtrees[t->n_nodes + i].base] = t->values[(size_t)k * t->leaves + i];
-  t->planned = 1;
   t->bits = root->bits;
   t->n_steps = n;
   t->steps = steps;

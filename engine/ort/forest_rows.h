@@ -98,16 +98,19 @@ TARGET static void codes_of(const mr_tree *t, const uint8_t *planes, size_t n, u
 TARGET static void score(const mr_forest *f, const mr_group *g, size_t n, const int32_t *tile, void *planes, float *scores) {
   _Alignas(64) uint32_t leaf[TILE];
   _Alignas(64) uint8_t low[TILE], high[TILE];
-  memset((uint8_t *)planes + ZEROS * PLANE, 0, PLANE);
-  memset((uint8_t *)planes + ONES * PLANE, 0xff, PLANE);
-  ask(g, n, tile, planes);
-  steps(g->steps, g->n_steps, planes, n);
+  const int few = n < FEW_ROWS;
+  if (!few) {
+    memset((uint8_t *)planes + ZEROS * PLANE, 0, PLANE);
+    memset((uint8_t *)planes + ONES * PLANE, 0xff, PLANE);
+    ask(g, n, tile, planes);
+    steps(g->steps, g->n_steps, planes, n);
+  }
   for (uint32_t i = g->first; i < g->last; i++) {
     const mr_tree *t = &f->trees[i];
-    const float *v = t->planned ? t->coded : t->values;
-    const size_t places = t->planned ? (size_t)1 << t->bits : t->leaves;
-    const int bytes = t->planned && t->bits <= 8;
-    if (t->planned) {
+    const int planned = t->planned && !few, bytes = planned && t->bits <= 8;
+    const float *v = planned ? t->coded : t->values;
+    const size_t places = planned ? (size_t)1 << t->bits : t->leaves;
+    if (planned) {
       steps(t->steps, t->n_steps, planes, n);
       codes_of(t, planes, n, 0, low);
       if (!bytes) codes_of(t, planes, n, 8, high);

@@ -207,12 +207,7 @@ static void run_rows(void *data, size_t part) {
     }
     memset(m.sums, 0, tiles * sums * sizeof *m.sums);
     for (uint32_t g = 0; g < f->n_groups; g++)
-      EACH_TILE {
-        if (n < FEW_ROWS)
-          mr_forest_score_few(f, &f->groups[g], n, m.tiles + t * columns, m.sums + t * sums);
-        else
-          kernel->score(f, &f->groups[g], n, m.tiles + t * columns, m.planes, m.sums + t * sums);
-      }
+      EACH_TILE kernel->score(f, &f->groups[g], n, m.tiles + t * columns, m.planes, m.sums + t * sums);
     EACH_TILE {
       if (f->classifier)
         finish_classes(f, n, m.sums + t * sums, j->out + row * f->targets, j->label + row);

@@ -131,10 +131,11 @@ func drawForest(t *rapid.T) *forestGen {
 		g.width = min(g.width, 3)
 	}
 	for range n {
-		g.thresholds = append(g.thresholds, g.value())
+		v := g.value()
 		if n > 12 {
-			g.thresholds[len(g.thresholds)-1] = float32(g.NormFloat64())
+			v = float32(g.NormFloat64())
 		}
+		g.thresholds = append(g.thresholds, v)
 	}
 	return g
 }
