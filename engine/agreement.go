@@ -274,7 +274,7 @@ func (w *partWriter) compare(res *result) error {
 		w.agree = w.newAgreement(pairs)
 	}
 	a := w.agree
-	a.rows.Reset()
+	a.rows.Reset(a.met.Tallies)
 	for i := range res.batch.Segments {
 		a.add(&res.batch.Segments[i])
 	}
@@ -291,12 +291,18 @@ func (w *partWriter) compare(res *result) error {
 			t.AddLabels(sameLabels(res.predictions[p.champion.column], res.predictions[p.challenger.column], out))
 			continue
 		}
-		a.champion = p.champion.numbers(res.predictions, a.champion)
-		a.challenger = p.challenger.numbers(res.predictions, a.challenger)
-		t.AddNumbers(agreement.Numbers{Champion: a.champion, Challenger: a.challenger, Rows: &a.rows, Out: out})
+		for row := 0; row < res.batch.Rows; row += rowsCompared {
+			rows := min(rowsCompared, res.batch.Rows-row)
+			a.champion = p.champion.numbers(res.predictions, row, rows, a.champion)
+			a.challenger = p.challenger.numbers(res.predictions, row, rows, a.challenger)
+			t.AddNumbers(agreement.Numbers{Champion: a.champion, Challenger: a.challenger, Rows: &a.rows, First: row, Out: out})
+		}
 	}
 	return nil
 }
+
+// rowsCompared are those that are compared at a time: 16 KiB of both models' numbers.
+const rowsCompared = 1024
 
 // writerAgreement is what a part's writer compares predictions with.
 type writerAgreement struct {

@@ -234,34 +234,38 @@ func asked(champion, challenger *shaped, compare map[string]string) (pairs []pai
 	return pairs, nil
 }
 
-// numbers are a side's values, in memory that is reused.
-func (s *side) numbers(predictions []arrow.Array, to []float64) []float64 {
-	a := predictions[s.column]
-	from, rows := 0, a.Len()
-	leaf := a
-	if list, ok := a.(*array.FixedSizeList); ok {
+// numbers are a side's values of so many rows from one on, in memory that is reused.
+func (s *side) numbers(predictions []arrow.Array, row, rows int, to []float64) []float64 {
+	leaf, from := predictions[s.column], row*s.width+s.element
+	if list, ok := leaf.(*array.FixedSizeList); ok {
 		start, _ := list.ValueOffsets(0)
-		from, leaf = int(start), leafOf(a)
+		leaf, from = leafOf(leaf), from+int(start)
 	}
-	to = to[:0]
-	at := from + s.element
+	to = slices.Grow(to[:0], rows)[:rows]
 	switch leaf := leaf.(type) {
 	case *array.Float32:
-		values := leaf.Float32Values()
-		for range rows {
-			to, at = append(to, float64(values[at])), at+s.width
-		}
+		widen(to, leaf.Float32Values()[from:], s.width)
 	case *array.Float64:
-		values := leaf.Float64Values()
-		for range rows {
-			to, at = append(to, values[at]), at+s.width
-		}
+		widen(to, leaf.Float64Values()[from:], s.width)
 	case *array.Float16:
-		for range rows {
-			to, at = append(to, float64(half.Float32(leaf.Value(at)))), at+s.width
+		for i := range to {
+			to[i] = float64(half.Float32(leaf.Value(from + i*s.width)))
 		}
 	}
 	return to
+}
+
+// widen takes every stride-th value.
+func widen[F float32 | float64](to []float64, from []F, stride int) {
+	if stride == 1 {
+		for i, x := range from[:len(to)] {
+			to[i] = float64(x)
+		}
+		return
+	}
+	for i := range to {
+		to[i] = float64(from[i*stride])
+	}
 }
 
 // sameLabels counts rows, but for those that are out, and those of them with equal

@@ -76,6 +76,7 @@ func tallied(t rapid.TB, a, b []float64, batch, part int) *Tally {
 		for first := from; first < to; first += batch {
 			last := min(first+batch, to)
 			rows := &Rows{}
+			rows.Reset([]Tally{*one})
 			rows.Append(3, int64(first), last-first)
 			one.AddNumbers(Numbers{Champion: a[first:last], Challenger: b[first:last], Rows: rows})
 		}
@@ -183,6 +184,7 @@ func TestSampleOfUnevenParts(t *testing.T) {
 		one := &Tally{Sample: NewSample(50_000, 5_000_000)} // as announced
 		if part == 7 {
 			rows := &Rows{}
+			rows.Reset([]Tally{*one})
 			rows.Append(0, 7*50_000, len(a))
 			one.AddNumbers(Numbers{Champion: a, Challenger: b, Rows: rows})
 		}
@@ -258,9 +260,10 @@ func TestBins(t *testing.T) {
 }
 
 func TestRowsThatAreOutDoNotCount(t *testing.T) {
-	rows := &Rows{}
-	rows.Append(0, 10, 3)
 	tally := &Tally{Sample: NewSample(1, 1)}
+	rows := &Rows{}
+	rows.Reset([]Tally{*tally})
+	rows.Append(0, 10, 3)
 	tally.AddNumbers(Numbers{Champion: []float64{1, 2, 3}, Challenger: []float64{1, 9, 3.5}, Rows: rows, Out: []bool{false, true, false}})
 	s := tally.Summary(number, []string{"in.parquet"})
 	if s.Rows != 2 || s.Equal != 1 || s.Difference.Max != 0.5 || s.Difference.MaxRow != 12 || s.Difference.MaxFile != "in.parquet" {
@@ -295,18 +298,21 @@ func TestDamagedTallies(t *testing.T) {
 //	go test ./engine/agreement -run '^$' -bench Tally
 func BenchmarkTally(b *testing.B) {
 	x, y := largeCase(1 << 20)
-	rows := &Rows{}
-	tally := &Tally{Sample: NewSample(1, 1)}
+	const batch, chunk = 32_768, 1024
+	rows, tallies := &Rows{}, []Tally{{Sample: NewSample(1, 1)}}
+	tally := &tallies[0]
 	b.ReportAllocs()
 	n := 0
 	for b.Loop() {
-		at := n % (len(x) / 4096) * 4096
-		rows.Reset()
-		rows.Append(0, int64(n)*4096, 4096)
-		tally.AddNumbers(Numbers{Champion: x[at : at+4096], Challenger: y[at : at+4096], Rows: rows})
+		at := n % (len(x) / batch) * batch
+		rows.Reset(tallies)
+		rows.Append(0, int64(n)*batch, batch)
+		for from := 0; from < batch; from += chunk {
+			tally.AddNumbers(Numbers{Champion: x[at+from:][:chunk], Challenger: y[at+from:][:chunk], Rows: rows, First: from})
+		}
 		n++
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n*4096), "ns/row")
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n*batch), "ns/row")
 	if s := tally.Summary(number, []string{"in"}); s.SampleRows == 0 {
 		b.Fatal("no sample")
 	}

@@ -9,7 +9,9 @@ import (
 // spearman is the rank correlation of two sides, equal numbers having the mean of their
 // ranks; ok is false where one side is constant.
 func spearman(a, b []float64) (r float64, ok bool) {
-	m, _ := momentsOf(ranks(a), ranks(b))
+	mean := float64(len(a)+1) / 2
+	m := Moments{MeanA: mean, MeanB: mean}
+	m.about(ranks(a), ranks(b))
 	return m.correlation()
 }
 

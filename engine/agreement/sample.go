@@ -178,10 +178,12 @@ func (s *Sample) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// Rows are the places of a batch's rows, and their hashes.
+// Rows are the places of a batch's rows, and which of them a sample may have.
 type Rows struct {
 	runs   []run
-	hashes []uint64
+	count  int
+	below  uint64 // no sample has rows from this hash on
+	chosen []choice
 }
 
 // run is rows that follow each other in a file.
@@ -190,16 +192,39 @@ type run struct {
 	at    int // the first's index among the rows
 }
 
-// Reset makes the rows none.
-func (r *Rows) Reset() { r.runs, r.hashes = r.runs[:0], r.hashes[:0] }
+// choice is a row that a sample may have.
+type choice struct {
+	at   int // its index among the rows
+	hash uint64
+}
+
+// Reset makes the rows none. Those that follow are for the tallies' samples.
+func (r *Rows) Reset(tallies []Tally) {
+	r.runs, r.chosen, r.count, r.below = r.runs[:0], r.chosen[:0], 0, 0
+	for i := range tallies {
+		r.below = max(r.below, tallies[i].Sample.below())
+	}
+}
 
 // Append adds count rows of a file from its row first on.
 func (r *Rows) Append(file int, first int64, count int) {
-	r.runs = append(r.runs, run{Place{file, first}, len(r.hashes)})
-	of := mix(uint64(file))
-	for i := range uint64(count) {
-		r.hashes = append(r.hashes, mix(of+uint64(first)+i))
+	r.runs = append(r.runs, run{Place{file, first}, r.count})
+	of := mix(uint64(file)) + uint64(first)
+	for i := range count {
+		if hash := mix(of + uint64(i)); hash < r.below {
+			r.chosen = append(r.chosen, choice{r.count + i, hash})
+		}
 	}
+	r.count += count
+}
+
+// within are the chosen of some rows.
+func (r *Rows) within(from, to int) []choice {
+	index := func(i int) int {
+		at, _ := slices.BinarySearchFunc(r.chosen, i, func(c choice, i int) int { return cmp.Compare(c.at, i) })
+		return at
+	}
+	return r.chosen[index(from):index(to)]
 }
 
 // place is where the i-th row lies.

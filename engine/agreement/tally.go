@@ -36,10 +36,9 @@ type Tally struct {
 	Bins    Histogram `json:"bins"` // of differences
 	Sample  Sample    `json:"sample"`
 
-	// Of the rows of a batch that count, where some do not.
-	a, b   []float64
-	hashes []uint64
-	rows   []int
+	// The numbers that count, of rows of which some do not, and their rows.
+	a, b []float64
+	rows []int
 }
 
 // Largest is the largest absolute difference, and the first row that has it.
@@ -48,87 +47,136 @@ type Largest struct {
 	Place
 }
 
-// Numbers are predictions of one number a row by both models.
+// Numbers are predictions of one number a row by both models, of rows side by side: as
+// many as stay in the first level of cache while they are gone through three times.
 type Numbers struct {
 	Champion, Challenger []float64
 	Rows                 *Rows
-	Out                  []bool // rows that do not count; nil: all do
+	First                int    // the first row's index among Rows
+	Out                  []bool // which of Rows do not count; nil: all do
 }
 
-// AddNumbers takes in the predictions of a batch, which it borrows.
+// AddNumbers takes in predictions, which it borrows.
 func (t *Tally) AddNumbers(n Numbers) {
 	t.Rows += int64(len(n.Champion))
-	a, b, hashes := n.Champion, n.Challenger[:len(n.Champion)], n.Rows.hashes
-	whole := n.Out == nil && allCount(a) && allCount(b)
+	a, b := n.Champion, n.Challenger[:len(n.Champion)]
+	whole := n.Out == nil && allCount(a, b)
 	if !whole {
 		t.leaveOut(n)
-		a, b, hashes = t.a, t.b, t.hashes
+		a, b = t.a, t.b
 	}
-	if at := t.addDifferences(a, b); at >= 0 {
+	m, equal, at := t.addPairs(a, b)
+	if at >= 0 {
 		if !whole {
 			at = t.rows[at]
 		}
-		t.Largest.Place = n.Rows.place(at)
+		t.Largest.Place = n.Rows.place(n.First + at)
 	}
-	below := t.Sample.below()
-	for i, hash := range hashes[:len(a)] {
-		if hash < below {
-			t.Sample.add(Point{hash, a[i], b[i]})
-			below = t.Sample.below()
-		}
-	}
-	m, equal := momentsOf(a, b)
 	t.Equal += equal
 	t.Moments.Add(m)
-}
-
-// allCount says that every number counts.
-func allCount(numbers []float64) bool {
-	for _, x := range numbers {
-		if !(math.Abs(x) <= mostNumber) {
-			return false
+	for _, c := range n.Rows.within(n.First, n.First+len(n.Champion)) {
+		i := c.at - n.First
+		if c.hash < t.Sample.below() && (whole || n.counts(i)) {
+			t.Sample.add(Point{c.hash, n.Champion[i], n.Challenger[i]})
 		}
 	}
-	return true
 }
 
-// leaveOut gathers the rows of a batch whose numbers count, and deals with the others.
+// counts says whether a row counts.
+func (n *Numbers) counts(i int) bool {
+	return !(n.Out != nil && n.Out[n.First+i]) && math.Abs(n.Champion[i]) <= mostNumber && math.Abs(n.Challenger[i]) <= mostNumber
+}
+
+// allCount says that all numbers of both sides count. It asks without branches: floats of
+// one sign are in the order of their bits, and NaN is beyond all.
+func allCount(a, b []float64) bool {
+	const sign = 1 << 63
+	most, beyond := int64(math.Float64bits(mostNumber)), int64(0)
+	b = b[:len(a)]
+	for i, x := range a {
+		beyond |= (most - int64(math.Float64bits(x)&^sign)) | (most - int64(math.Float64bits(b[i])&^sign))
+	}
+	return beyond >= 0
+}
+
+// leaveOut gathers the rows whose numbers count, and deals with the others.
 func (t *Tally) leaveOut(n Numbers) {
-	t.a, t.b, t.hashes, t.rows = t.a[:0], t.b[:0], t.hashes[:0], t.rows[:0]
+	t.a, t.b, t.rows = t.a[:0], t.b[:0], t.rows[:0]
 	for i, a := range n.Champion {
 		b := n.Challenger[i]
 		switch {
-		case n.Out != nil && n.Out[i]:
+		case n.counts(i):
+			t.a, t.b, t.rows = append(t.a, a), append(t.b, b), append(t.rows, i)
+		case n.Out != nil && n.Out[n.First+i]:
 			t.Rows--
-		case !(math.Abs(a) <= mostNumber && math.Abs(b) <= mostNumber):
-			t.addOdd(a, b)
 		default:
-			t.a, t.b = append(t.a, a), append(t.b, b)
-			t.hashes, t.rows = append(t.hashes, n.Rows.hashes[i]), append(t.rows, i)
+			t.addOdd(a, b)
 		}
 	}
 }
 
-// addDifferences counts the differences of numbers by their bins. It gives the place of
-// the largest one, where that is larger than all before; else -1.
-func (t *Tally) addDifferences(a, b []float64) (at int) {
+// addPairs counts the differences of pairs by their bins, and gives the moments of the pairs, how
+// many are equal, and the place of the largest difference where that is larger than all
+// before; else -1.
+func (t *Tally) addPairs(a, b []float64) (m Moments, equal int64, at int) {
+	at = -1
+	if len(a) == 0 {
+		return m, 0, at
+	}
 	t.Bins.open()
 	bins, largest := t.Bins.bins, t.Largest.Difference
 	if t.Moments.Count == 0 {
 		largest = -1 // a difference of 0 has a place too
 	}
-	at = -1
+	b = b[:len(a)]
+	var sum, absolute, sumA, sumB float64
 	for i, x := range a {
-		d := b[i] - x
+		y := b[i]
+		d := y - x
 		bins[binOf(d)]++
-		if size := math.Abs(d); size > largest {
+		size := math.Abs(d)
+		if size > largest {
 			largest, at = size, i
 		}
+		if d == 0 {
+			equal++
+		}
+		sum += d
+		absolute += size
+		sumA += x
+		sumB += y
 	}
 	if at >= 0 {
 		t.Largest.Difference = largest
 	}
-	return at
+	m.Count, m.Sum, m.Absolute = int64(len(a)), sum, absolute
+	m.MeanA, m.MeanB = sumA/float64(len(a)), sumB/float64(len(a))
+	m.about(a, b)
+	return m, equal, at
+}
+
+// about adds up squares and products of pairs about their means.
+func (m *Moments) about(a, b []float64) {
+	meanA, meanB := m.MeanA, m.MeanB
+	var aa, bb, ab, aa2, bb2, ab2 float64 // in turn, so that one sum waits for the other half as often
+	for len(a) >= 2 && len(b) >= 2 {
+		x, y := a[0]-meanA, b[0]-meanB
+		aa += x * x
+		bb += y * y
+		ab += x * y
+		x, y = a[1]-meanA, b[1]-meanB
+		aa2 += x * x
+		bb2 += y * y
+		ab2 += x * y
+		a, b = a[2:], b[2:]
+	}
+	for i, x := range a {
+		x, y := x-meanA, b[i]-meanB
+		aa += x * x
+		bb += y * y
+		ab += x * y
+	}
+	m.AA, m.BB, m.AB = aa+aa2, bb+bb2, ab+ab2
 }
 
 // addOdd counts a row whose difference says nothing.
@@ -174,37 +222,6 @@ type Moments struct {
 	AA    float64 `json:"aa"`
 	BB    float64 `json:"bb"`
 	AB    float64 `json:"ab"`
-}
-
-// momentsOf are those of two sides, and how many numbers are equal.
-func momentsOf(a, b []float64) (m Moments, equal int64) {
-	m.Count = int64(len(a))
-	if len(a) == 0 {
-		return m, 0
-	}
-	var sum, absolute, sumA, sumB float64
-	b = b[:len(a)]
-	for i, x := range a {
-		d := b[i] - x
-		sum += d
-		absolute += math.Abs(d)
-		sumA += x
-		sumB += b[i]
-		if d == 0 {
-			equal++
-		}
-	}
-	m.Sum, m.Absolute = sum, absolute
-	m.MeanA, m.MeanB = sumA/float64(len(a)), sumB/float64(len(a))
-	var aa, bb, ab float64
-	for i, x := range a {
-		x, y := x-m.MeanA, b[i]-m.MeanB
-		aa += x * x
-		bb += y * y
-		ab += x * y
-	}
-	m.AA, m.BB, m.AB = aa, bb, ab
-	return m, equal
 }
 
 // Add adds the moments of other rows, by the formulas of Chan, Golub and LeVeque
