@@ -11,7 +11,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/prometheus/procfs"
 
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ledger"
@@ -227,7 +226,7 @@ func (m *measurement) endToEnd(ctx context.Context, r *Repeat) error {
 		if r.Workers = summary.Workers; opts.Provider != ort.CPU {
 			r.Workers = plan.Options.Streams
 		}
-		r.PeakMemoryBytes = peakMemory()
+		r.PeakMemoryBytes = engine.PeakMemory()
 		r.StageSeconds = map[Stage]float64{}
 		for _, s := range Stages {
 			r.StageSeconds[s] = summary.Stages[string(s)]
@@ -241,20 +240,6 @@ func (m *measurement) endToEnd(ctx context.Context, r *Repeat) error {
 		}, nil
 	})
 	return errors.Join(err, os.RemoveAll(opts.Output))
-}
-
-// peakMemory is the most resident memory since resetPeak, in bytes; 0 where the
-// system does not say.
-func peakMemory() int64 {
-	self, err := procfs.Self()
-	if err != nil {
-		return 0
-	}
-	status, err := self.NewStatus()
-	if err != nil {
-		return 0
-	}
-	return int64(status.VmHWM)
 }
 
 // Best is the fixed settings with the best median end to end; false when none

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/prometheus/procfs"
 
 	"github.com/millrace/millrace/engine/agreement"
 	"github.com/millrace/millrace/engine/ledger"
@@ -104,7 +104,7 @@ func (c *collector) summary(line *pipeline, lib *ort.Library, started time.Time,
 		Provider: c.plan.Options.Provider, Devices: uses, Nodes: m.Nodes,
 		BatchRows: c.plan.Options.BatchRows, Workers: c.plan.Options.Workers, Batches: c.batches(), Choice: c.plan.choice,
 		BytesCopied: counts.BytesCopied, BytesViewed: counts.BytesViewed,
-		PeakMemoryBytes: peakMemory(),
+		PeakMemoryBytes: PeakMemory(),
 		Features:        m.Features,
 		Digest:          c.plan.digested,
 		Duplicates:      c.plan.duplicates,
@@ -113,11 +113,17 @@ func (c *collector) summary(line *pipeline, lib *ort.Library, started time.Time,
 	}
 }
 
-// peakMemory is the process's largest resident set so far, in bytes.
-func peakMemory() int64 {
-	var usage unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
+// PeakMemory is the process's largest resident set so far, in bytes; 0 where the system does not
+// tell. It is not getrusage's, which of a process that was started by a larger one is that
+// one's: a child is a copy of its parent before it becomes a program of its own.
+func PeakMemory() int64 {
+	self, err := procfs.Self()
+	if err != nil {
 		return 0
 	}
-	return usage.Maxrss << 10 // Linux counts KiB
+	status, err := self.NewStatus()
+	if err != nil {
+		return 0
+	}
+	return int64(status.VmHWM)
 }

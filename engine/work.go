@@ -17,7 +17,7 @@ func (c *collector) work(line *pipeline, started time.Time, rows int64) *ledger.
 	counts, host := line.counts(), ledger.StarterFromEnvironment().Host
 	w := &ledger.Work{
 		Seconds: time.Since(started).Seconds(), Rows: rows,
-		StageSeconds: c.progress.stageSeconds(), PeakMemoryBytes: peakMemory(),
+		StageSeconds: c.progress.stageSeconds(), PeakMemoryBytes: PeakMemory(),
 		Batches: c.batches(), BytesCopied: counts.BytesCopied, BytesViewed: counts.BytesViewed,
 	}
 	if c.stream != nil { // which has one start

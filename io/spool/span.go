@@ -2,6 +2,7 @@ package spool
 
 import (
 	"fmt"
+	"sort"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -12,21 +13,41 @@ import (
 type span struct {
 	slices []arrow.RecordBatch
 	rows   int64
-	bytes  int64
+	bits   int64 // of its values; bits, so that how rows came in batches does not matter
 }
 
-// count adds rows to the span's size.
-func (s *span) count(batch arrow.RecordBatch, from, rows int64) {
-	s.rows += rows
-	for _, c := range batch.Columns() {
-		s.bytes += sizeOf(c, from, rows)
+// fill counts rows of a batch from one on, until there are no more or the span is full, and
+// gives the row behind them.
+func (s *span) fill(batch arrow.RecordBatch, from int64) (to int64) {
+	for to = from; to < batch.NumRows() && !s.full(); {
+		rows := min(blockRows-s.rows%blockRows, batch.NumRows()-to)
+		size := bitsOf(batch, to, rows)
+		if limit := s.most(); s.bits+size >= limit {
+			rows = 1 + int64(sort.Search(int(rows-1), func(i int) bool { return s.bits+bitsOf(batch, to, int64(i)+1) >= limit }))
+			size = bitsOf(batch, to, rows)
+		}
+		s.rows, s.bits, to = s.rows+rows, s.bits+size, to+rows
 	}
+	return to
 }
 
-// full says that the span ends here. It may only where a block does: how rows came in
-// batches must not matter.
+// most is how large the span may become in the block that it is in.
+func (s *span) most() int64 {
+	if s.rows < blockRows {
+		return 8 * spanBytes
+	}
+	return 8 * mostBytes
+}
+
+// full says that the span ends here.
 func (s *span) full() bool {
-	return s.rows%blockRows == 0 && (s.rows >= SpanRows || s.bytes >= spanBytes)
+	switch {
+	case s.rows < blockRows:
+		return s.bits >= 8*spanBytes
+	case s.rows%blockRows == 0:
+		return s.rows >= SpanRows || s.bits >= 8*spanBytes
+	}
+	return s.bits >= 8*mostBytes
 }
 
 // add keeps rows of a batch.
@@ -71,29 +92,37 @@ func (s *span) release() {
 	*s = span{}
 }
 
-// sizeOf is about how many bytes rows of an array, one at least, take; it depends on their
-// values alone.
+// bitsOf is about how many bits rows of a batch, one at least, take: those of their values
+// alone, so that rows have as many together as each by itself.
+func bitsOf(batch arrow.RecordBatch, from, rows int64) (bits int64) {
+	for _, c := range batch.Columns() {
+		bits += sizeOf(c, from, rows)
+	}
+	return bits
+}
+
 func sizeOf(a arrow.Array, from, rows int64) int64 {
+	const word = 64
 	switch a := a.(type) {
 	case array.BinaryLike:
 		last := int(from + rows - 1)
-		return 8*rows + a.ValueOffset64(last) + int64(a.ValueLen(last)) - a.ValueOffset64(int(from))
+		return word*rows + 8*(a.ValueOffset64(last)+int64(a.ValueLen(last))-a.ValueOffset64(int(from)))
 	case array.ViewLike:
-		size := 16 * rows
+		size := 2 * word * rows
 		for i := from; i < from+rows; i++ {
 			if a.IsValid(int(i)) {
-				size += int64(a.ValueHeader(int(i)).Len())
+				size += 8 * int64(a.ValueHeader(int(i)).Len())
 			}
 		}
 		return size
 	case *array.Struct:
-		size := rows / 8
+		size := rows
 		for i := range a.NumField() {
 			size += sizeOf(a.Field(i), from, rows)
 		}
 		return size
 	case array.ListLike:
-		size := 8 * rows
+		size := word * rows
 		for i := from; i < from+rows; i++ {
 			if start, end := a.ValueOffsets(int(i)); a.IsValid(int(i)) && end > start {
 				size += sizeOf(a.ListValues(), start, end-start)
@@ -104,7 +133,7 @@ func sizeOf(a arrow.Array, from, rows int64) int64 {
 		return sizeOf(a.Storage(), from, rows)
 	}
 	if t, ok := a.DataType().(arrow.FixedWidthDataType); ok {
-		return (int64(t.BitWidth())*rows + 7) / 8
+		return int64(t.BitWidth()) * rows
 	}
-	return 16 * rows // unions and run-ends
+	return 2 * word * rows // unions and run-ends
 }

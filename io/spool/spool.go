@@ -16,11 +16,13 @@ import (
 // ErrSpool says that the file cannot be made or written: no space, or no such folder.
 var ErrSpool = errors.New("rows cannot be kept in the temporary folder, which TMPDIR names")
 
-// What a span has: SpanRows rows, or fewer where these are of more than spanBytes,
-// counted by blocks of blockRows.
+// What a span has: SpanRows rows, or as many blocks of blockRows as have spanBytes. It ends
+// within a block where that alone would be more: in the first where it has spanBytes, in others
+// where it has mostBytes.
 const (
 	SpanRows  = 1 << 16
 	spanBytes = 32 << 20
+	mostBytes = 2 * spanBytes
 	blockRows = 1 << 10
 )
 
@@ -75,20 +77,16 @@ func Create(schema *arrow.Schema, opts Options) (*Writer, error) {
 // Write appends the rows of a batch, which it borrows; rows that fill no span yet stay
 // in memory.
 func (w *Writer) Write(batch arrow.RecordBatch) error {
-	from, n := int64(0), batch.NumRows()
-	for at := int64(0); at < n; {
-		take := min(blockRows-w.pending.rows%blockRows, n-at)
-		w.pending.count(batch, at, take)
-		at += take
+	for from, n := int64(0), batch.NumRows(); from < n; {
+		to := w.pending.fill(batch, from)
+		w.pending.add(batch, from, to)
+		from = to
 		if w.pending.full() {
-			w.pending.add(batch, from, at)
-			from = at
 			if err := w.flush(); err != nil {
 				return err
 			}
 		}
 	}
-	w.pending.add(batch, from, n)
 	return nil
 }
 

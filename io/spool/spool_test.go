@@ -213,23 +213,35 @@ func TestDigestPassesOverWhatNobodySees(t *testing.T) {
 	}
 }
 
+// A span has no more blocks than make 32 MiB, and where rows are large ends within one.
 func TestSpansEndEarlyWhereRowsAreLarge(t *testing.T) {
 	schema := arrow.NewSchema([]arrow.Field{{Name: "t", Type: arrow.BinaryTypes.String}}, nil)
-	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
-	defer b.Release()
-	text := strings.Repeat("x", 16<<10) // 32 MiB are 2,048 rows, less their offsets
-	for range 5000 {
-		b.Field(0).(*array.StringBuilder).Append(text)
-	}
-	batch := b.NewRecordBatch()
-	defer batch.Release()
-	r := open(t, spooled(t, batch, 100, 3000))
-	rows := make([]int64, 0, 3)
-	for _, s := range r.Spans() {
-		rows = append(rows, s.Rows)
-	}
-	if fmt.Sprint(rows) != "[2048 2048 904]" {
-		t.Errorf("spans have %v rows; want [2048 2048 904]", rows)
+	for _, c := range []struct {
+		rows int
+		size func(row int) int
+		want string
+	}{
+		{5000, func(int) int { return 16 << 10 }, "[2048 2048 904]"}, // less than 2,048 without their offsets
+		{100, func(int) int { return 1 << 20 }, "[32 32 32 4]"},
+		{1200, func(row int) int { return min(row/1100, 1) << 20 }, "[1164 32 4]"}, // 64 MiB, before the block ends
+		{1200, func(row int) int { return max(1-row, 0) << 26 }, "[1 1199]"},
+	} {
+		b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+		for row := range c.rows {
+			b.Field(0).(*array.StringBuilder).Append(strings.Repeat("x", c.size(row)))
+		}
+		batch := b.NewRecordBatch()
+		for _, cuts := range [][]int64{nil, {1, 33, 50}, {31, 32}} {
+			rows := make([]int64, 0, 4)
+			for _, s := range open(t, spooled(t, batch, cuts...)).Spans() {
+				rows = append(rows, s.Rows)
+			}
+			if fmt.Sprint(rows) != c.want {
+				t.Errorf("in batches that end at %v spans have %v rows; want %s", cuts, rows, c.want)
+			}
+		}
+		batch.Release()
+		b.Release()
 	}
 }
 
