@@ -11,7 +11,6 @@ import (
 	"slices"
 	"time"
 
-
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"

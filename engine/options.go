@@ -66,6 +66,10 @@ const (
 	deviceBatchBytes = 16 << 20
 )
 
+// mostThreads bounds what a user may ask for of threads of a kind: more than the largest machines
+// have cores for, and less than what a system cannot start.
+const mostThreads = 1024
+
 // Options are the settings of a run. Zero means default.
 type Options struct {
 	Model       string // path of the .onnx file
@@ -293,19 +297,21 @@ func (o *Options) Validate() error {
 	if o.BatchRows < 0 {
 		bad("--batch-size (%d) must be >= 1, or auto", o.BatchRows)
 	}
-	if o.Workers < 1 {
-		bad("--workers (%d) must be >= 1", o.Workers)
-	}
-	if o.Readers < 1 {
-		bad("--readers (%d) must be >= 1", o.Readers)
+	for _, threads := range []struct {
+		flag  string
+		count int
+	}{{"--workers", o.Workers}, {"--readers", o.Readers}, {"--intra-op-threads", o.IntraOpThreads}} {
+		if threads.count < 1 || threads.count > mostThreads {
+			bad("%s (%d) must be from 1 to %d", threads.flag, threads.count, mostThreads)
+		}
 	}
 	switch {
 	case o.Provider == ort.CPU && len(o.Devices) > 0:
 		bad("--provider cpu has no devices to choose from")
 	case o.Provider == ort.CPU && (o.Streams != 0 || o.TF32 || o.DeviceMemory != 0 || o.AllowCPUNodes):
 		bad("--streams, --tf32, --device-memory and --allow-cpu-nodes are for --provider cuda and tensorrt")
-	case o.Provider != ort.CPU && o.Streams < 1:
-		bad("--streams (%d) must be >= 1", o.Streams)
+	case o.Provider != ort.CPU && (o.Streams < 1 || o.Streams > mostThreads):
+		bad("--streams (%d) must be from 1 to %d", o.Streams, mostThreads)
 	}
 	if o.DeviceMemory < 0 {
 		bad("--device-memory (%d) must be a number of bytes", o.DeviceMemory)
@@ -317,9 +323,6 @@ func (o *Options) Validate() error {
 	}
 	if o.PartRows < 1 {
 		bad("--part-rows (%d) must be >= 1", o.PartRows)
-	}
-	if o.IntraOpThreads < 1 {
-		bad("--intra-op-threads (%d) must be >= 1", o.IntraOpThreads)
 	}
 	if o.MemoryLimit < NoMemoryLimit {
 		bad("--memory-limit (%d) must be a number of bytes, or none", o.MemoryLimit)

@@ -62,6 +62,9 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	if o.isolated != "" {
 		return runIsolated(ctx, opts, o.isolated)
 	}
+	if o.head < 0 {
+		return fmt.Errorf("%w: --head (%d) must be a number of rows", engine.ErrUsage, o.head)
+	}
 	if o.head > 0 && opts.StreamsOut() {
 		return fmt.Errorf("%w: --head shows rows of what was published, and --output - is gone with who reads it", engine.ErrUsage)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/internal/page"
 	"github.com/millrace/millrace/io/dataset"
 )
 
@@ -67,17 +68,18 @@ func (h *head) read(ctx context.Context, data *dataset.Dataset, rows int) error 
 // shorten keeps a cell narrow enough for a terminal.
 func shorten(s string) string { return text.Snip(s, 48, "…") }
 
+// table is for a terminal, which no text of the data must move the cursor of.
 func (h *head) table() string {
 	t := newTable()
 	header := make(table.Row, 0, len(h.Columns))
 	for _, c := range h.Columns {
-		header = append(header, c)
+		header = append(header, page.Plain(c))
 	}
 	t.AppendHeader(header)
 	for _, cells := range h.Rows {
 		row := make(table.Row, 0, len(cells))
 		for _, c := range cells {
-			row = append(row, c)
+			row = append(row, page.Plain(c))
 		}
 		t.AppendRow(row)
 	}

@@ -93,6 +93,7 @@ func (d *Dataset) settleLines(ctx context.Context) error {
 		}
 		src.shape, schemas = intern(schemas, d.pool.lines.Schema(src.path))
 		src.nulls = slices.Repeat([]int64{-1}, src.shape.schema.NumFields())
+		src.sizes = d.pool.lines.ValueBytes(src.path)
 	}
 	return ctx.Err()
 }

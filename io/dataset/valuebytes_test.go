@@ -1,7 +1,11 @@
 package dataset
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -19,6 +23,44 @@ func TestValueBytesOfArrow(t *testing.T) {
 	}
 	if err := d.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Of text in lines the sample says it, and where rows come that are longer than those of the
+// sample, so are their texts.
+func TestValueBytesOfLines(t *testing.T) {
+	row := func(s, u int) string { return fmt.Sprintf("1.5,%s,%s\n", strings.Repeat("s", s), strings.Repeat("u", u)) }
+	for _, c := range []struct {
+		name  string
+		text  string
+		s, u  int64 // about
+		rough int64
+	}{
+		{"alike", strings.Repeat(row(30, 60), 1000), 30, 60, 1},
+		{"none", "", 0, 0, 0},
+		{"a row beyond the sample", row(20<<20, 1), 20 << 20, 1, 20 << 20},
+		{"longer ones behind the sample", strings.Repeat(row(30, 60), 200_000) + strings.Repeat(row(30_000, 60_000), 400), 20_000, 40_000, 20_000},
+	} {
+		path := filepath.Join(t.TempDir(), "in.csv")
+		if err := os.WriteFile(path, []byte("x,s,u\n"+c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d, err := Open(t.Context(), []string{path}, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for column, want := range map[string]int64{"x": 0, "s": c.s, "u": c.u} {
+			rough := c.rough
+			if want == 0 {
+				rough = 0
+			}
+			if got := d.ValueBytes(column); got < want-rough || got > want+rough {
+				t.Errorf("%s: ValueBytes(%q) = %d; want about %d", c.name, column, got, want)
+			}
+		}
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

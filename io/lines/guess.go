@@ -35,8 +35,10 @@ type guess struct {
 	kind     kind
 	negative bool // some integer is
 	nanos    bool // some time has more than six digits of a second's fraction
+	far      bool // some time is beyond those that nanoseconds count
 	rows     int64
 	nulls    int64
+	bytes    int64 // of all values as they are written
 	// why is the first value that made the kind what it is.
 	why string
 }
@@ -95,8 +97,8 @@ func (g *guess) agrees(text []byte, from, to int) bool {
 
 // join makes one guess of two, of which the other saw later rows.
 func (g *guess) join(o *guess) {
-	g.negative, g.nanos = g.negative || o.negative, g.nanos || o.nanos
-	g.rows, g.nulls = g.rows+o.rows, g.nulls+o.nulls
+	g.negative, g.nanos, g.far = g.negative || o.negative, g.nanos || o.nanos, g.far || o.far
+	g.rows, g.nulls, g.bytes = g.rows+o.rows, g.nulls+o.nulls, g.bytes+o.bytes
 	was := g.kind
 	a, b := min(g.kind, o.kind), max(g.kind, o.kind)
 	switch {
@@ -119,6 +121,9 @@ func (g *guess) join(o *guess) {
 // dataType is the type of a column like this.
 func (g *guess) dataType() arrow.DataType {
 	if t, ok := types[g.kind].(*arrow.TimestampType); ok && g.nanos {
+		if g.far { // no unit has all of them
+			return types[textKind]
+		}
 		return &arrow.TimestampType{Unit: arrow.Nanosecond, TimeZone: t.TimeZone}
 	}
 	return types[g.kind]
@@ -146,7 +151,7 @@ func (f *forms) ofValue(value []byte) guess {
 	from, to := pad, pad+len(trimmed)
 	switch c := trimmed[0]; {
 	case leadingZero(trimmed):
-		return guess{kind: textKind} // a code, such as of a place: 01234
+		return f.ofText(value) // no number, but a code, such as of a place: 01234; or a date
 	case c-'0' <= 9, c == '-', c == '+', c == '.':
 		if _, ok := parseInt64(padded, from, to); ok {
 			return guess{kind: whole, negative: c == '-'}
@@ -175,15 +180,16 @@ func (f *forms) ofText(value []byte) guess {
 		return guess{kind: truth}
 	}
 	m, ok := f.moment(trimmed)
+	v := guess{kind: instant, nanos: m.places > 6, far: m.beyond(arrow.Nanosecond)}
 	switch {
 	case !ok:
 		return guess{kind: textKind}
 	case m.dated:
-		return guess{kind: day}
+		v.kind = day
 	case m.zoned:
-		return guess{kind: zonedInstant, nanos: m.places > 6}
+		v.kind = zonedInstant
 	}
-	return guess{kind: instant, nanos: m.places > 6}
+	return v
 }
 
 // leadingZero says that a number begins with a zero which a number would not keep.

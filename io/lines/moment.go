@@ -164,10 +164,16 @@ func (m *moment) ticks(t *arrow.TimestampType) (v int64, why string) {
 	if m.nanos%part != 0 {
 		return 0, "has more digits than the column's unit, " + t.Unit.String()
 	}
-	if m.seconds > math.MaxInt64/per-1 || m.seconds < math.MinInt64/per+1 {
+	if m.beyond(t.Unit) {
 		return 0, "is beyond the times of the column's unit, " + t.Unit.String()
 	}
 	return m.seconds*per + m.nanos/part, ""
+}
+
+// beyond says that a unit does not count as far.
+func (m *moment) beyond(unit arrow.TimeUnit) bool {
+	per := perSecond[unit]
+	return m.seconds > math.MaxInt64/per-1 || m.seconds < math.MinInt64/per+1
 }
 
 func isUTC(zone string) bool {

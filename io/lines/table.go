@@ -131,6 +131,7 @@ func (t *table) see(g *guess, f *Fields, tokens Tokenizer, scratch []byte, row, 
 		g.see(nil, t.forms, false)
 		return
 	}
+	g.bytes += int64(to - from)
 	value := f.Text[from:to]
 	quoted := tokens.Special(value[0])
 	if !quoted && t.plain && g.agrees(f.Text, from, to) {
@@ -291,6 +292,26 @@ func (t *table) settle(joined map[string]*guess) {
 	t.schema = arrow.NewSchema(fields, nil)
 }
 
+// valueBytes is about the size of a text of a column: as the sample has them, and as much larger as
+// rows of a span are on average.
+func (t *table) valueBytes(column int) int64 {
+	if !arrow.IsBinaryLike(t.schema.Field(column).Type.ID()) && !arrow.IsLargeBinaryLike(t.schema.Field(column).Type.ID()) {
+		return 0
+	}
+	var sampled, rows, most float64 // bytes of the sample's rows, and of a row of a span
+	for i := range t.guess {
+		sampled += float64(t.guess[i].bytes)
+		rows = max(rows, float64(t.guess[i].rows))
+	}
+	for _, s := range t.index.spans {
+		most = max(most, float64(s.to-s.from)/float64(max(s.rows, 1)))
+	}
+	if sampled == 0 { // a row is longer than the sample
+		return int64(most)
+	}
+	return int64(float64(t.guess[column].bytes) / rows * max(most/(sampled/rows), 1))
+}
+
 // advice says what to do about a value that is none of its column's type.
 func (t *table) advice(column int, value []byte) string {
 	name, is := t.names[column], TypeName(t.schema.Field(column).Type)
@@ -299,6 +320,9 @@ func (t *table) advice(column int, value []byte) string {
 	}
 	g := t.set.joined[name].clone()
 	g.see(value, t.forms, false)
+	if arrow.TypeEqual(g.dataType(), t.schema.Field(column).Type) { // no type has this value
+		return "correct the line"
+	}
 	return fmt.Sprintf("correct the line, or give the column's type, which the first rows made %s, such as --types %s=%s",
 		is, escapeName(name), TypeName(g.dataType()))
 }
