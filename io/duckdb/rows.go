@@ -71,13 +71,27 @@ func Open(ctx context.Context, path string, spec query.Spec) (_ *Rows, err error
 	return r, nil
 }
 
+// mainSchema is where names without a schema are.
+const mainSchema = "main"
+
 // text is what to run for a table or a query.
 func (r *Rows) text(spec *query.Spec) (string, error) {
 	if spec.Table == "" {
 		return spec.Statement(query.DuckDB)
 	}
-	found, err := r.conn.texts(`SELECT schema_name, table_name, 'table' FROM duckdb_tables() WHERE database_name = current_database() AND (schema_name = current_schema() AND table_name = $1 OR schema_name || '.' || table_name = $1)
-		UNION ALL SELECT schema_name, view_name, 'view' FROM duckdb_views() WHERE database_name = current_database() AND NOT internal AND (schema_name = current_schema() AND view_name = $1 OR schema_name || '.' || view_name = $1)`, spec.Table)
+	schema, table := mainSchema, spec.Table
+	if names, err := query.SplitName(spec.Table); err == nil {
+		table = names[len(names)-1]
+		if len(names) == 2 {
+			schema = names[0]
+		}
+	}
+	// The name as an output has it comes first; one with a dot may be meant as it is, too.
+	const which = ` WHERE database_name = current_database() AND (lower(schema_name) = lower($1) AND lower(name) = lower($2) OR schema_name = current_schema() AND lower(name) = lower($3))
+		ORDER BY lower(schema_name) = lower($1) AND lower(name) = lower($2) DESC`
+	found, err := r.conn.texts(`SELECT database_name, schema_name, name, kind FROM (
+		SELECT database_name, schema_name, table_name AS name, 'table' AS kind FROM duckdb_tables()
+		UNION ALL SELECT database_name, schema_name, view_name, 'view' FROM duckdb_views() WHERE NOT internal)`+which, schema, table, spec.Table)
 	if err != nil {
 		return "", err
 	}
@@ -92,16 +106,17 @@ func (r *Rows) text(spec *query.Spec) (string, error) {
 		}
 		return "", fmt.Errorf("%w: no table %q%s", query.ErrQuery, spec.Table, nearest.DidYouMean(spec.Table, known))
 	}
-	name := query.QuoteName(found[0][0]) + "." + query.QuoteName(found[0][1])
+	// By the database too: a schema that has its name would be ambiguous.
+	name := query.QuoteName(found[0][0]) + "." + query.QuoteName(found[0][1]) + "." + query.QuoteName(found[0][2])
 	text, err := r.list(name)
 	if err != nil || spec.Unordered {
 		return text, err
 	}
-	if found[0][2] == "view" {
+	if found[0][3] == "view" {
 		return "", query.NoKey(spec.Table, "is a view and has no key")
 	}
 	key, err := r.conn.texts(`SELECT unnest(constraint_column_names) FROM duckdb_constraints()
-		WHERE constraint_type = 'PRIMARY KEY' AND database_name = current_database() AND schema_name = $1 AND table_name = $2`, found[0][0], found[0][1])
+		WHERE constraint_type = 'PRIMARY KEY' AND database_name = current_database() AND schema_name = $1 AND table_name = $2`, found[0][1], found[0][2])
 	if err != nil {
 		return "", err
 	}

@@ -205,11 +205,15 @@ func TestReadStopsWhenCanceled(t *testing.T) {
 func TestOrderOfTables(t *testing.T) {
 	path := made(t, `CREATE TABLE keyed (a VARCHAR, b INT, PRIMARY KEY (b, a)); INSERT INTO keyed VALUES ('b', 1), ('z', 0), ('a', 1);
 		CREATE TABLE heap AS SELECT range AS a FROM range(5000) ORDER BY range DESC;
-		CREATE VIEW looked AS SELECT 1 AS a; CREATE SCHEMA s; CREATE TABLE s."o""dd; --" AS SELECT 7 AS a`)
+		CREATE VIEW looked AS SELECT 1 AS a; CREATE SCHEMA s; CREATE TABLE s."o""dd; --" AS SELECT 7 AS a;
+		CREATE TABLE s.keyed AS SELECT 8 AS a; CREATE TABLE "s.keyed" AS SELECT 9 AS a; CREATE TABLE "s.only" AS SELECT 10 AS a`)
 	for _, c := range []struct{ says, table, want string }{
 		{"by its key", "keyed", `{"a":"z","b":0} {"a":"a","b":1} {"a":"b","b":1}`},
 		{"as it was inserted", "heap", `{"a":4999} {"a":4998}`},
 		{"of another schema, with odd characters", `s.o"dd; --`, `{"a":7}`},
+		{"of another schema, which a name with a dot is first", "S.Keyed", `{"a":8}`},
+		{"with a dot", `"s.keyed"`, `{"a":9}`},
+		{"with a dot, and of no schema", "s.only", `{"a":10}`},
 		{"a view has no key", "looked", "is a view and has no key"},
 		{"no such table", "keyd", `no table "keyd" (did you mean "keyed"?)`},
 	} {

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/millrace/millrace/internal/nearest"
+	"github.com/millrace/millrace/io/query"
 )
 
 // DefaultRunColumn is the column that has the run of each row, unless a URI names another.
@@ -188,54 +189,17 @@ func (t *Target) takeParams(query url.Values) (problems []error) {
 	return problems
 }
 
-// splitName splits schema.table, whose names may be in double quotes, as PostgreSQL's own
-// are, but never folds their case.
+// splitName splits schema.table, of names that PostgreSQL can hold, and whose case is never folded.
 func splitName(text string) (names []string, err error) {
-	for rest := text; ; {
-		var name string
-		if inner, quoted := strings.CutPrefix(rest, `"`); quoted {
-			end := closingQuote(inner)
-			if end < 0 {
-				return nil, errors.New("a double quote is not closed")
-			}
-			name, rest = strings.ReplaceAll(inner[:end], `""`, `"`), inner[end+1:]
-			if rest != "" && rest[0] != '.' {
-				return nil, errors.New("after a name in double quotes a dot or nothing has to follow")
-			}
-		} else {
-			end := strings.IndexByte(rest, '.')
-			if end < 0 {
-				end = len(rest)
-			}
-			name, rest = rest[:end], rest[end:]
-		}
+	if names, err = query.SplitName(text); err != nil {
+		return nil, err
+	}
+	for _, name := range names {
 		if err := checkName(name); err != nil {
 			return nil, err
 		}
-		names = append(names, name)
-		if rest == "" {
-			break
-		}
-		rest = rest[1:]
-	}
-	if len(names) > 2 {
-		return nil, errors.New("it has more than a schema and a name; put double quotes around a name with a dot")
 	}
 	return names, nil
-}
-
-// closingQuote finds the quote that ends a name, past doubled ones; -1 where none does.
-func closingQuote(text string) int {
-	for i := 0; i < len(text); i++ {
-		if text[i] != '"' {
-			continue
-		}
-		if i+1 == len(text) || text[i+1] != '"' {
-			return i
-		}
-		i++
-	}
-	return -1
 }
 
 // checkName refuses what PostgreSQL would cut or cannot hold.

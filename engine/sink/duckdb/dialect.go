@@ -5,6 +5,7 @@ package duckdb
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -47,6 +48,35 @@ func (Dialect) OpenToRead(ctx context.Context, path string) (embedded.Session, e
 		return nil, err
 	}
 	return s, nil
+}
+
+// Table implements embedded.Dialect. The schema in which DuckDB looks names up is none, so that
+// a table has one name.
+func (Dialect) Table(name string) (embedded.Ref, error) {
+	names, err := query.SplitName(name)
+	switch {
+	case err != nil:
+		return embedded.Ref{}, err
+	case len(names) == 1:
+		return embedded.Ref{Table: names[0]}, nil
+	case strings.EqualFold(names[0], "main"):
+		return embedded.Ref{Table: names[1]}, nil
+	}
+	return embedded.Ref{Schema: names[0], Table: names[1]}, nil
+}
+
+// Catalog implements embedded.Dialect: DuckDB calls a file by its name up to the first dot, and
+// has two databases besides (AttachedDatabase::ExtractDatabaseName).
+func (Dialect) Catalog(path, schema string) string {
+	name, _, _ := strings.Cut(strings.TrimLeft(filepath.Base(path), "."), ".")
+	besides := []string{"system", "temp"}
+	if name == "main" || slices.Contains(besides, name) {
+		name += "_db"
+	}
+	if strings.EqualFold(schema, name) || slices.Contains(besides, strings.ToLower(schema)) {
+		return name
+	}
+	return ""
 }
 
 // Own implements embedded.Dialect.

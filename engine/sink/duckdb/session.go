@@ -132,7 +132,7 @@ func (s *session) Close() error {
 // Describe implements embedded.Session.
 func (s *session) Describe(ctx context.Context, table embedded.Ref) (*embedded.Table, error) {
 	found := &embedded.Table{}
-	where := " WHERE database_name = current_database() AND schema_name = CASE WHEN ? = '' THEN current_schema() ELSE ? END AND lower("
+	where := " WHERE database_name = current_database() AND lower(schema_name) = CASE WHEN ? = '' THEN current_schema() ELSE lower(?) END AND lower("
 	views, err := s.Query(ctx, "SELECT 1 FROM duckdb_views()"+where+"view_name) = lower(?)", table.Schema, table.Schema, table.Table)
 	if err != nil {
 		return nil, err

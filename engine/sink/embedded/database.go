@@ -51,16 +51,14 @@ func newDatabase(d Dialect, t *target, opts *sink.Options) *database {
 }
 
 // own is the quoted name of one of the run's own tables.
-func (db *database) own(name string) string { return db.dialect.Own(db.target.ledger, name).String() }
+func (db *database) own(name string) string { return db.target.own(db.dialect, name).String() }
 
 // stagedRef is where a run's staged rows are.
-func (db *database) stagedRef(run string) Ref { return db.dialect.Own(db.target.ledger, "rows_"+run) }
+func (db *database) stagedRef(run string) Ref { return db.target.own(db.dialect, "rows_"+run) }
 
 func (db *database) staged(run string) string { return db.stagedRef(run).String() }
 
-func (db *database) tableRef() Ref { return Ref{Table: db.target.table} }
-
-func (db *database) table() string { return db.tableRef().String() }
+func (db *database) table() string { return db.target.table.String() }
 
 func (db *database) runColumn() string { return query.QuoteName(db.target.runColumn) }
 
@@ -206,7 +204,7 @@ func (db *database) Hold(ctx context.Context, holder ledger.Holder) (err error) 
 		return db.failed(ctx, err)
 	}
 	return db.inTx(ctx, func() error {
-		found, err := db.session.Describe(ctx, db.dialect.Own(db.target.ledger, "holder"))
+		found, err := db.session.Describe(ctx, db.target.own(db.dialect, "holder"))
 		if err != nil {
 			return err
 		}
@@ -279,7 +277,7 @@ func (db *database) makeOwn(ctx context.Context) error {
 	}
 	var statements []string
 	if db.room = !there; db.room {
-		statements = append(statements, "CREATE SCHEMA "+query.QuoteName(db.target.ledger))
+		statements = append(statements, "CREATE SCHEMA "+db.target.own(db.dialect, "holder").schema())
 	}
 	for _, t := range ownTables {
 		statements = append(statements, "CREATE TABLE "+db.own(t.name)+" "+t.columns)
@@ -287,7 +285,7 @@ func (db *database) makeOwn(ctx context.Context) error {
 	if err := db.exec(ctx, statements...); err != nil {
 		return fmt.Errorf("make the run's own tables, of names that begin with %s (ledger= in --output names another): %w", db.target.ledger, err)
 	}
-	_, err = db.session.Exec(ctx, "INSERT INTO "+db.own("holder")+" VALUES (?, ?, 0, NULL)", int64(version), db.target.table)
+	_, err = db.session.Exec(ctx, "INSERT INTO "+db.own("holder")+" VALUES (?, ?, 0, NULL)", int64(version), db.target.ofTable())
 	return err
 }
 
@@ -302,8 +300,8 @@ func (db *database) checkOwn(ctx context.Context) error {
 		return fmt.Errorf("%s is there and is not millrace's; name another by ledger= in --output: %w", db.own("holder"), err)
 	case asInt(row[0]) != version:
 		return fmt.Errorf("%s is of version %d, and this millrace has version %d; use the millrace that made it, or name another by ledger= in --output", db.own("holder"), asInt(row[0]), version)
-	case asText(row[1]) != db.target.table:
-		return fmt.Errorf("%s belongs to the table %q; name another by ledger= in --output", db.own("holder"), asText(row[1]))
+	case asText(row[1]) != db.target.ofTable():
+		return fmt.Errorf("%s belongs to the table %s, and the output is %s; name another by ledger= in --output", db.own("holder"), asText(row[1]), db.target.ofTable())
 	}
 	return nil
 }
@@ -385,7 +383,7 @@ func (db *database) dropOwn(ctx context.Context) error {
 			statements = append(statements, "DROP TABLE "+db.own(t.name))
 		}
 		if db.room {
-			statements = append(statements, "DROP SCHEMA "+query.QuoteName(db.target.ledger))
+			statements = append(statements, "DROP SCHEMA "+db.target.own(db.dialect, "holder").schema())
 		}
 		db.epoch = 0 // there is no holder any more that commit could ask
 		return db.exec(ctx, statements...)
@@ -406,7 +404,7 @@ func (db *database) unused() bool {
 func (db *database) hasTable() bool {
 	ctx, there := context.Background(), false
 	err := db.inTx(ctx, func() error {
-		found, err := db.session.Describe(ctx, db.tableRef())
+		found, err := db.session.Describe(ctx, db.target.table)
 		there = err == nil && found.There
 		return err
 	})

@@ -21,7 +21,7 @@ func (d Destination) Traits() sink.Traits { return sink.Traits{Records: true, On
 // Check reads the output's name, and asks for ids where rows are found by them.
 func (d Destination) Check(opts *sink.Options) error {
 	var problems []error
-	if _, err := parse(d.Dialect.Scheme(), opts.Output); err != nil {
+	if _, err := parse(d.Dialect, opts.Output); err != nil {
 		problems = append(problems, fmt.Errorf("--output %s: %w", opts.Output, err))
 	}
 	if opts.IfExists == ledger.IfExistsUpsert && len(opts.IDs) == 0 {
@@ -43,7 +43,7 @@ func (d Destination) CheckFields(fields []arrow.Field) error {
 
 // Held asks the lock's file.
 func (d Destination) Held(_ context.Context, output string) error {
-	t, err := parse(d.Dialect.Scheme(), output)
+	t, err := parse(d.Dialect, output)
 	if err != nil {
 		return nil //nolint:nilerr // Check says it
 	}
@@ -52,7 +52,7 @@ func (d Destination) Held(_ context.Context, output string) error {
 
 // Stage opens the file and takes the table.
 func (d Destination) Stage(ctx context.Context, opts sink.Options) (sink.Staging, error) {
-	t, err := parse(d.Dialect.Scheme(), opts.Output)
+	t, err := parse(d.Dialect, opts.Output)
 	if err != nil {
 		return nil, err
 	}

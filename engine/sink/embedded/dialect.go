@@ -21,8 +21,13 @@ type Dialect interface {
 	// OpenToRead opens a file that is there and changes nothing of it.
 	OpenToRead(ctx context.Context, path string) (Session, error)
 
+	// Table is the table that table= in an output names.
+	Table(name string) (Ref, error)
+	// Catalog is what a database file is called in statements, where a schema of it cannot
+	// be told from that; else empty.
+	Catalog(path, schema string) string
 	// Own is where one of the run's own tables or views stands, below a prefix. HasRoom says
-	// that they can be made there; otherwise a schema of that name has to be made first.
+	// that a schema of that name is there, or need not be.
 	Own(prefix, name string) Ref
 	HasRoom(ctx context.Context, s Session, prefix string) (bool, error)
 	// Begin begins a transaction that will write.
@@ -45,15 +50,24 @@ type Dialect interface {
 	Took(from, to string) string
 }
 
-// Ref names a table; Schema is empty for the one that names are looked up in.
-type Ref struct{ Schema, Table string }
+// Ref names a table; Schema is empty for the one that names are looked up in. Catalog is empty
+// unless it must not be: views keep it, and would break when their file gets another name.
+type Ref struct{ Catalog, Schema, Table string }
 
 // String is the name as statements have it.
 func (r Ref) String() string {
 	if r.Schema == "" {
 		return query.QuoteName(r.Table)
 	}
-	return query.QuoteName(r.Schema) + "." + query.QuoteName(r.Table)
+	return r.schema() + "." + query.QuoteName(r.Table)
+}
+
+// schema is the schema's name as statements have it.
+func (r Ref) schema() string {
+	if r.Catalog == "" {
+		return query.QuoteName(r.Schema)
+	}
+	return query.QuoteName(r.Catalog) + "." + query.QuoteName(r.Schema)
 }
 
 // Upsert is what a Dialect needs for the statement.

@@ -7,11 +7,16 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/apache/arrow-go/v18/arrow"
+
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/engine/sink/duckdb"
+	"github.com/millrace/millrace/engine/sink/embedded"
 	files "github.com/millrace/millrace/io/duckdb"
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/io/query"
@@ -54,4 +59,97 @@ func TestFileOfAnotherVersion(t *testing.T) {
 			t.Errorf("Open = %v; want both versions", err)
 		}
 	})
+}
+
+// TestSchemas: SCHEMA.NAME is a table of that schema, for a run and for all that reads what it
+// wrote, also where the file or the run's own tables have the schema's name.
+func TestSchemas(t *testing.T) {
+	for _, c := range []struct{ file, catalog, schema string }{
+		{"wh.duckdb", "wh", "rep"},
+		{"rep.duckdb", "rep", "rep"},
+		{"Rep.a.b", "Rep", "rep"},
+		{"scores_millrace.db", "scores_millrace", "s.t"},
+		{"temp.db", "temp_db", "temp"},
+		{"x.db", "x", "system"},
+	} {
+		ctx, path := context.Background(), filepath.Join(t.TempDir(), c.file)
+		j := job{dialect: duckdb.Dialect{}, path: path, name: "a", output: "duckdb:" + path + "?table=" + query.JoinName(strings.ToUpper(c.schema), "scores")}
+		schema := query.QuoteName(c.catalog) + "." + query.QuoteName(c.schema)
+		if _, err := j.run(ctx); !errors.Is(err, embedded.ErrTable) || !strings.Contains(err.Error(), "there is no schema") || !strings.Contains(err.Error(), "CREATE SCHEMA ") {
+			t.Errorf("%s: without the schema: %v", c.file, err)
+		}
+		j.do(t, "CREATE SCHEMA "+schema)
+		for i, mode := range []ledger.IfExists{ledger.IfExistsError, ledger.IfExistsAppend, ledger.IfExistsReplace, ledger.IfExistsUpsert} {
+			j.ifExists, j.name, j.from = mode, strings.Repeat("a", i+1), 300*i
+			if _, err := j.run(ctx); err != nil {
+				t.Fatalf("%s: %s: %v", c.file, mode, err)
+			}
+		}
+		if got := j.ask(t, "SELECT count(*), count(DISTINCT id) FROM "+schema+".scores"); got != "600 600" {
+			t.Errorf("%s: the table has %s", c.file, got)
+		}
+		if got := j.ask(t, "SELECT count(DISTINCT schema_name) FROM duckdb_tables()"); got != "2" {
+			t.Errorf("%s: there are tables of %s schemas; want the table's and the run's own", c.file, got)
+		}
+		d := embedded.Destination{Dialect: j.dialect}
+		if got := j.ask(t, "SELECT count(*) FROM "+query.QuoteName(c.catalog)+".scores_millrace.predictions"); got != "600" {
+			t.Errorf("%s: the view has %s rows", c.file, got)
+		}
+		found, err := d.Verify(ctx, j.output, ledger.VerifyOptions{})
+		if err != nil || len(found.Problems) > 0 || found.Runs != 4 {
+			t.Errorf("%s: verify: %+v, %v", c.file, found, err)
+		}
+		if seen, err := d.Seen(ctx, j.output); err != nil || seen.Newest == "" {
+			t.Errorf("%s: Seen: %+v, %v", c.file, seen, err)
+		}
+		input, err := d.RowsOf(j.output, sink.RowQuery{Run: found.Run, Columns: ledger.Columns(scoreSchema), Most: 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		j.reads(t, c.file+": rows of the run", input, 300)
+		j.reads(t, c.file+": the table as an input", j.output, 600)
+		if input, err = d.RejectsOf(j.output, found.Run); err != nil {
+			t.Fatal(err)
+		}
+		j.reads(t, c.file+": its rejects", input, 0)
+	}
+}
+
+// reads counts the rows that an input has.
+func (j job) reads(t *testing.T, says, input string, want int64) {
+	t.Helper()
+	u, err := query.Parse(input)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := files.Open(context.Background(), u.Place, u.Spec)
+	if err != nil {
+		t.Errorf("%s: %v", says, err)
+		return
+	}
+	defer rows.Close()
+	n := int64(0)
+	err = rows.Each(context.Background(), func(batch arrow.RecordBatch) error {
+		n += batch.NumRows()
+		return nil
+	})
+	if err != nil || n != want {
+		t.Errorf("%s: %d rows, %v; want %d", says, n, err, want)
+	}
+}
+
+// TestCatalog: a file is called what DuckDB calls it.
+func TestCatalog(t *testing.T) {
+	for _, file := range []string{"a.duckdb", "a.b.c", "A B.db", "noext", ".hid.db", "main.db", "temp.db", "system", "memory.db", "ü.db"} {
+		path := filepath.Join(t.TempDir(), "d.e", file)
+		if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		j := job{dialect: duckdb.Dialect{}, path: path}
+		j.do(t)
+		want := j.ask(t, "SELECT current_database()")
+		if got := j.dialect.Catalog(path, want); got != want {
+			t.Errorf("Catalog of %s = %q; want %q", file, got, want)
+		}
+	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/engine/sink/embedded"
+	"github.com/millrace/millrace/io/query"
 )
 
 // what the table has, by its ids: rows, distinct ids, and the sum of scores.
@@ -383,8 +384,12 @@ func TestHostileNames(t *testing.T) {
 		} {
 			one := j
 			one.path = filepath.Join(t.TempDir(), "n.db")
-			escaped := strings.NewReplacer("%", "%25", "&", "%26", "#", "%23", "?", "%3F", ";", "%3B").Replace(name)
-			one.output = j.dialect.Scheme() + ":" + one.path + "?table=" + escaped + "&run_column=" + escaped
+			escaped := strings.NewReplacer("%", "%25", "&", "%26", "#", "%23", "?", "%3F", ";", "%3B").Replace
+			table := name // SQLite has no schemas
+			if j.dialect.Scheme() == query.SchemeDuckDB {
+				table = query.JoinName("", name)
+			}
+			one.output = j.dialect.Scheme() + ":" + one.path + "?table=" + escaped(table) + "&run_column=" + escaped(name)
 			if _, err := one.run(context.Background()); err != nil {
 				t.Errorf("%d: %q: %v", i, name, err)
 				continue

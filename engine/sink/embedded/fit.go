@@ -28,19 +28,26 @@ func (db *database) Fit(ctx context.Context, columns table.Columns) error {
 // fit compares columns with the table or with what can be made.
 func (db *database) fit(ctx context.Context, columns table.Columns) error {
 	schema := arrow.NewSchema(columns.Fields, nil)
-	found, err := db.session.Describe(ctx, db.tableRef())
+	found, err := db.session.Describe(ctx, db.target.table)
 	if err != nil {
 		return err
 	}
 	problems := db.names(schema)
 	switch {
 	case found.Foreign != "":
-		return fmt.Errorf("%w: %q is %s", ledger.ErrExists, db.target.table, found.Foreign)
+		return fmt.Errorf("%w: %q is %s", ledger.ErrExists, db.target.name, found.Foreign)
 	case !found.There:
 		for _, f := range schema.Fields() {
 			if _, err := db.dialect.TypeOf(f.Type); err != nil {
 				problems = append(problems, fmt.Errorf("column %q: %w", f.Name, err))
 			}
+		}
+		room, err := db.hasSchema(ctx)
+		if err != nil {
+			return err
+		}
+		if !room {
+			problems = append(problems, fmt.Errorf("there is no schema %q: CREATE SCHEMA %s, or name another", db.target.table.Schema, db.target.table.schema()))
 		}
 	default:
 		problems = append(problems, db.takes(found, schema)...)
@@ -49,12 +56,20 @@ func (db *database) fit(ctx context.Context, columns table.Columns) error {
 		}
 	}
 	if len(problems) > 0 {
-		return fmt.Errorf("table %q: %w: %w", db.target.table, ErrTable, errors.Join(problems...))
+		return fmt.Errorf("table %q: %w: %w", db.target.name, ErrTable, errors.Join(problems...))
 	}
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	db.notNull = found.notNull(schema)
 	return nil
+}
+
+// hasSchema says that a table can be made where the output names one.
+func (db *database) hasSchema(ctx context.Context) (bool, error) {
+	if db.target.table.Schema == "" {
+		return true, nil
+	}
+	return db.dialect.HasRoom(ctx, db.session, db.target.table.Schema)
 }
 
 // notNull says of which fields the table takes no null: that a column may have some, as
@@ -76,7 +91,7 @@ func (db *database) checkNulls(record arrow.RecordBatch, before int64) error {
 		values := record.Column(i)
 		for row := 0; must && values.NullN() > 0 && row < values.Len(); row++ {
 			if values.IsNull(row) {
-				return fmt.Errorf("table %q: %w: column %q is NOT NULL, and row %d of this part has a null there: leave such rows out by --where", db.target.table, ErrTable, record.ColumnName(i), before+int64(row))
+				return fmt.Errorf("table %q: %w: column %q is NOT NULL, and row %d of this part has a null there: leave such rows out by --where", db.target.name, ErrTable, record.ColumnName(i), before+int64(row))
 			}
 		}
 	}
@@ -124,7 +139,7 @@ func (db *database) takes(found *Table, schema *arrow.Schema) (problems []error)
 		bad("column %q, for the run of each row, is %s: it has to be TEXT", db.target.runColumn, c.Type)
 	}
 	if db.ifExists == ledger.IfExistsUpsert && db.dialect.KeepsApart() && !found.keptApart(db.ids) {
-		bad("--if-exists upsert needs a unique index on just its ids: CREATE UNIQUE INDEX %s ON %s (%s)", query.QuoteName(db.target.table+"_ids"), db.table(), strings.Join(quoted(db.ids), ", "))
+		bad("--if-exists upsert needs a unique index on just its ids: CREATE UNIQUE INDEX %s ON %s (%s)", query.QuoteName(db.target.table.Table+"_ids"), db.table(), strings.Join(quoted(db.ids), ", "))
 	}
 	return problems
 }

@@ -9,9 +9,9 @@ func (d Destination) ManifestPlace(output, run string) string { return d.place(o
 func (d Destination) RejectsPlace(output, run string) string { return d.place(output, "reject", run) }
 
 func (d Destination) place(output, name, run string) string {
-	t, err := parse(d.Dialect.Scheme(), output)
+	t, err := parse(d.Dialect, output)
 	if err != nil {
 		return "" // of what Check took there is none
 	}
-	return fmt.Sprintf("%s, where run = '%s'", d.Dialect.Own(t.ledger, name), run)
+	return fmt.Sprintf("%s, where run = '%s'", t.own(d.Dialect, name), run)
 }

@@ -55,7 +55,7 @@ func (db *database) rows(ctx context.Context, p *table.Publication) error {
 	if err != nil {
 		return err
 	}
-	found, err := db.session.Describe(ctx, db.tableRef())
+	found, err := db.session.Describe(ctx, db.target.table)
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (db *database) rows(ctx context.Context, p *table.Publication) error {
 			return err
 		}
 		if some != nil {
-			return fmt.Errorf("%w: table %q got rows while this run was working", ledger.ErrExists, db.target.table)
+			return fmt.Errorf("%w: table %q got rows while this run was working", ledger.ErrExists, db.target.name)
 		}
 	}
 	upsert := db.ifExists == ledger.IfExistsUpsert
@@ -83,7 +83,7 @@ func (db *database) rows(ctx context.Context, p *table.Publication) error {
 	if !found.There {
 		statements := db.dialect.Adopt(staged, db.table(), schema.definition)
 		if upsert && db.dialect.KeepsApart() {
-			statements = append(statements, "CREATE UNIQUE INDEX "+query.QuoteName(db.target.table+"_ids")+" ON "+db.table()+" ("+strings.Join(quoted(db.ids), ", ")+")")
+			statements = append(statements, "CREATE UNIQUE INDEX "+query.QuoteName(db.target.table.Table+"_ids")+" ON "+db.table()+" ("+strings.Join(quoted(db.ids), ", ")+")")
 		}
 		return db.exec(ctx, statements...)
 	}
@@ -140,7 +140,7 @@ func (db *database) move(ctx context.Context, staged string, columns []string) e
 		return err
 	}
 	if moved != want {
-		return fmt.Errorf("table %q: %w: it took %d rows of %d: a trigger of its own changes what is written, or rows there have the same ids", db.target.table, ErrTable, moved, want)
+		return fmt.Errorf("table %q: %w: it took %d rows of %d: a trigger of its own changes what is written, or rows there have the same ids", db.target.name, ErrTable, moved, want)
 	}
 	return db.exec(ctx, "DROP TABLE "+staged)
 }

@@ -44,7 +44,7 @@ func (d Destination) Verify(ctx context.Context, output string, opts ledger.Veri
 // openReader opens a file to be read, and reads what runs keep there.
 func (d Destination) openReader(ctx context.Context, output string) (db *database, h *ledger.History, err error) {
 	nothing := func(err error) error { return fmt.Errorf("%w: %s: %w", ledger.ErrNoOutput, output, err) }
-	t, err := parse(d.Dialect.Scheme(), output)
+	t, err := parse(d.Dialect, output)
 	if err != nil {
 		return nil, nil, nothing(err)
 	}
@@ -56,7 +56,7 @@ func (d Destination) openReader(ctx context.Context, output string) (db *databas
 	if db.session, err = d.Dialect.OpenToRead(ctx, t.path); err != nil {
 		return nil, nil, nothing(err)
 	}
-	found, err := db.session.Describe(ctx, d.Dialect.Own(t.ledger, "run"))
+	found, err := db.session.Describe(ctx, t.own(d.Dialect, "run"))
 	if err == nil && !found.There {
 		err = fmt.Errorf("no run was published there: there is no table %s", db.own("run"))
 	}
@@ -76,7 +76,7 @@ func (db *database) Names() (name, manifests string) { return db.table(), db.own
 
 // Lacks implements table.Verifiable.
 func (db *database) Lacks(ctx context.Context, columns []string) (what string, err error) {
-	found, err := db.session.Describe(ctx, db.tableRef())
+	found, err := db.session.Describe(ctx, db.target.table)
 	if err != nil {
 		return "", err
 	}

@@ -13,11 +13,11 @@ var _ sink.RowReader = Destination{}
 
 // RowsOf implements sink.RowReader.
 func (d Destination) RowsOf(output string, q sink.RowQuery) (string, error) {
-	t, err := parse(d.Dialect.Scheme(), output)
+	t, err := parse(d.Dialect, output)
 	if err != nil {
 		return "", err
 	}
-	shelf := table.Shelf{Table: Ref{Table: t.table}.String(), RunColumn: query.QuoteName(t.runColumn), Expression: asItIs}
+	shelf := table.Shelf{Table: t.table.String(), RunColumn: query.QuoteName(t.runColumn), Expression: asItIs}
 	if d.Dialect.Scheme() == query.SchemeSQLite {
 		shelf.Expression = timesAsText
 	}
@@ -38,11 +38,11 @@ func timesAsText(c ledger.Column) string {
 
 // RejectsOf implements sink.RowReader.
 func (d Destination) RejectsOf(output, run string) (string, error) {
-	t, err := parse(d.Dialect.Scheme(), output)
+	t, err := parse(d.Dialect, output)
 	if err != nil {
 		return "", err
 	}
-	return d.inputOf(t, table.RejectsStatement(d.Dialect.Own(t.ledger, "reject").String(), run)), nil
+	return d.inputOf(t, table.RejectsStatement(t.own(d.Dialect, "reject").String(), run)), nil
 }
 
 // inputOf is a statement on a file as an input.

@@ -139,12 +139,12 @@ func (db *database) RejectsName() string { return db.own("reject") }
 // Standing implements table.Database.
 func (db *database) Standing(ctx context.Context) (standing table.Standing, err error) {
 	err = db.inTx(ctx, func() error {
-		found, err := db.session.Describe(ctx, db.tableRef())
+		found, err := db.session.Describe(ctx, db.target.table)
 		switch {
 		case err != nil || !found.There:
 			return err
 		case found.Foreign != "":
-			return fmt.Errorf("%w: %q is %s, and rows are published to tables", ledger.ErrExists, db.target.table, found.Foreign)
+			return fmt.Errorf("%w: %q is %s, and rows are published to tables", ledger.ErrExists, db.target.name, found.Foreign)
 		}
 		standing.There = true
 		row, err := db.one(ctx, "SELECT 1 FROM "+db.table()+" LIMIT 1")

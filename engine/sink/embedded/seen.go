@@ -13,7 +13,7 @@ import (
 // Seen is table.Seen. A file that is not there, or that no run has written, has seen
 // nothing, and stays as it is.
 func (d Destination) Seen(ctx context.Context, output string) (_ *ledger.Seen, err error) {
-	t, err := parse(d.Dialect.Scheme(), output)
+	t, err := parse(d.Dialect, output)
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +31,7 @@ func (d Destination) Seen(ctx context.Context, output string) (_ *ledger.Seen, e
 	defer func() { err = errors.Join(err, db.failed(ctx, db.session.Close())) }()
 	there := false
 	err = db.inTx(ctx, func() error {
-		found, err := db.session.Describe(ctx, d.Dialect.Own(t.ledger, "run"))
+		found, err := db.session.Describe(ctx, t.own(d.Dialect, "run"))
 		there = err == nil && found.There
 		return err
 	})

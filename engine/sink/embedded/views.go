@@ -13,7 +13,7 @@ func (db *database) makeViews(ctx context.Context) error {
 	if !db.target.views {
 		return nil
 	}
-	found, err := db.session.Describe(ctx, db.tableRef())
+	found, err := db.session.Describe(ctx, db.target.table)
 	if err != nil {
 		return err
 	}

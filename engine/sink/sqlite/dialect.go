@@ -41,6 +41,12 @@ func (Dialect) OpenToRead(_ context.Context, path string) (embedded.Session, err
 	return s, nil
 }
 
+// Table implements embedded.Dialect: a name is as it is, dots and all, as of inputs.
+func (Dialect) Table(name string) (embedded.Ref, error) { return embedded.Ref{Table: name}, nil }
+
+// Catalog implements embedded.Dialect.
+func (Dialect) Catalog(string, string) string { return "" }
+
 // Own implements embedded.Dialect: SQLite has no schemas.
 func (Dialect) Own(prefix, name string) embedded.Ref {
 	return embedded.Ref{Table: prefix + "_" + name}
