@@ -163,14 +163,9 @@ func (db *database) ofTable() string { return db.target.Schema + "." + db.target
 
 // makeOwn makes the run's own tables.
 func (db *database) makeOwn(ctx context.Context, tx pgx.Tx) error {
-	var schema, target bool
-	err := tx.QueryRow(ctx, "SELECT pg_catalog.to_regnamespace($1) IS NOT NULL, pg_catalog.to_regnamespace($2) IS NOT NULL",
-		pgx.Identifier{db.target.Ledger}.Sanitize(), pgx.Identifier{db.target.Schema}.Sanitize()).Scan(&schema, &target)
-	if err != nil {
+	var schema bool
+	if err := tx.QueryRow(ctx, "SELECT pg_catalog.to_regnamespace($1) IS NOT NULL", pgx.Identifier{db.target.Ledger}.Sanitize()).Scan(&schema); err != nil {
 		return err
-	}
-	if !target {
-		return fmt.Errorf("there is no schema %q: CREATE SCHEMA %s", db.target.Schema, pgx.Identifier{db.target.Schema}.Sanitize())
 	}
 	statements := []string{
 		"CREATE TABLE " + db.own("holder") + " (version integer NOT NULL, of_table text NOT NULL, epoch bigint NOT NULL, holder json)",
@@ -191,7 +186,7 @@ func (db *database) makeOwn(ctx context.Context, tx pgx.Tx) error {
 			return fmt.Errorf("make the run's own tables in schema %q (the user needs CREATE on the database, or a schema of that name which it may create in; ledger= names another): %w", db.target.Ledger, err)
 		}
 	}
-	_, err = tx.Exec(ctx, "INSERT INTO "+db.own("holder")+" VALUES ($1, $2, 0, NULL)", version, db.ofTable())
+	_, err := tx.Exec(ctx, "INSERT INTO "+db.own("holder")+" VALUES ($1, $2, 0, NULL)", version, db.ofTable())
 	return err
 }
 

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/millrace/millrace/engine/ledger"
@@ -38,5 +39,22 @@ func TestRefusedLeavesNoSchema(t *testing.T) {
 		if c.says == "a view" {
 			s.Must(t, "DROP VIEW t")
 		}
+	}
+}
+
+// TestNoSchema: a table of a schema that is not there is refused with what to do.
+func TestNoSchema(t *testing.T) {
+	s := pgtest.Start(t)
+	j := newJob(s.URI("reporting.scores", ""))
+	const want = `there is no schema "reporting": CREATE SCHEMA "reporting", or name another`
+	if _, err := j.run(t.Context()); !errors.Is(err, postgres.ErrTable) || !errors.Is(err, ledger.ErrOutput) || !strings.Contains(err.Error(), want) {
+		t.Errorf("run = %v; want %s", err, want)
+	}
+	if got := s.Must(t, "SELECT count(*) FROM pg_namespace WHERE nspname LIKE '%_millrace'"); got != "0" {
+		t.Errorf("%s schemas of runs are left", got)
+	}
+	s.Must(t, "CREATE SCHEMA reporting")
+	if _, err := j.run(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

@@ -58,9 +58,12 @@ func (db *database) fit(ctx context.Context, tx pgx.Tx, schema *arrow.Schema) (*
 }
 
 func (db *database) mayCreate(ctx context.Context, tx pgx.Tx) error {
-	var may bool
+	var may *bool // nil: there is no such schema
 	err := tx.QueryRow(ctx, "SELECT has_schema_privilege(to_regnamespace($1)::oid, 'CREATE')", pgx.Identifier{db.target.Schema}.Sanitize()).Scan(&may)
-	if err == nil && !may {
+	switch {
+	case err == nil && may == nil:
+		err = fmt.Errorf("%w: there is no schema %q: CREATE SCHEMA %s, or name another", postgres.ErrTable, db.target.Schema, pgx.Identifier{db.target.Schema}.Sanitize())
+	case err == nil && !*may:
 		err = fmt.Errorf("%w: the user may make no table in schema %q: GRANT CREATE ON SCHEMA %s, or make the table (docs/postgres.md has its types)",
 			postgres.ErrTable, db.target.Schema, pgx.Identifier{db.target.Schema}.Sanitize())
 	}
