@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"syscall"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -75,7 +76,7 @@ func (t *Target) Wrap(err error) error {
 		if pg.Hint != "" && hint == "" {
 			hint = pg.Hint
 		}
-	} else if isLost(err) {
+	} else if isLost(err) || isConnect(err) && t.reached.Load() { // the address was right
 		kind = ErrLost
 	}
 	if hint != "" {
@@ -104,14 +105,20 @@ func Passes(err error) bool {
 
 // isLost says whether an error is of the way to the server, and not its answer.
 func isLost(err error) bool {
-	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
-		return false // who never got there may have the wrong address
+	if isConnect(err) { // who never got there may have the wrong address; a server that stops or starts breaks off
+		return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 	}
 	if _, ok := errors.AsType[net.Error](err); ok {
 		return true
 	}
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, pgconn.ErrConnClosed) ||
 		strings.Contains(err.Error(), "conn closed") || strings.Contains(err.Error(), "conn busy") // of a connection that is of no use any more
+}
+
+// isConnect says whether an error is of making a connection.
+func isConnect(err error) bool {
+	_, ok := errors.AsType[*pgconn.ConnectError](err)
+	return ok
 }
 
 func hasPrefix(code string, prefixes []string) bool {

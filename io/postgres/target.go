@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -43,6 +44,8 @@ type Target struct {
 	config *pgx.ConnConfig
 	server string // the URI without this package's parameters
 	shown  string
+
+	reached atomic.Bool // a connection was made
 }
 
 // IsURI says whether a path is a URI of this package's.
@@ -289,6 +292,7 @@ func (t *Target) Connect(ctx context.Context) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, t.Wrap(err)
 	}
+	t.reached.Store(true)
 	return conn, nil
 }
 
