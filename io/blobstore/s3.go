@@ -56,7 +56,6 @@ func openS3(ctx context.Context, name string, o *Options) (*blob.Bucket, error) 
 		signer.now, cfg.Credentials = cfg.Credentials, signer
 	}
 	cfg.Region = cmp.Or(cfg.Region, defaultRegion)
-	cfg.Logger = logging.Nop{} // errors say it
 	client := s3.NewFromConfig(cfg, func(s *s3.Options) {
 		if cfg.Credentials != nil {
 			s.APIOptions = append(s.APIOptions, noteSigner(signer))
@@ -76,7 +75,8 @@ func openS3(ctx context.Context, name string, o *Options) (*blob.Bucket, error) 
 func loadAWS(ctx context.Context, o *Options, more ...func(*config.LoadOptions) error) (aws.Config, error) {
 	// Of this type, so that AWS_CA_BUNDLE can be added to it.
 	client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { setTransport(t, o) })
-	return config.LoadDefaultConfig(ctx, append(more, config.WithHTTPClient(client))...)
+	// What it would log, to stderr and in a form of its own, errors say.
+	return config.LoadDefaultConfig(ctx, append(more, config.WithHTTPClient(client), config.WithLogger(logging.Nop{}))...)
 }
 
 // checkBundle says of a file of certificates what the SDK says without its name.

@@ -77,3 +77,35 @@ func TestCredentialsThatExpire(t *testing.T) {
 		server.Close()
 	}
 }
+
+// TestNothingIsLogged: what is wrong with credentials is said by errors, and not by lines of the
+// SDK's own on stderr. It asks an instance's service for them, which here does not know it.
+func TestNothingIsLogged(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	for name, value := range map[string]string{
+		"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_SESSION_TOKEN": "", "AWS_PROFILE": "", "AWS_CONFIG_FILE": "/nowhere", "AWS_SHARED_CREDENTIALS_FILE": "/nowhere",
+		"AWS_EC2_METADATA_DISABLED": "false", "AWS_EC2_METADATA_SERVICE_ENDPOINT": server.URL,
+	} {
+		t.Setenv(name, value)
+	}
+	said, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr := os.Stderr
+	os.Stderr = said
+	defer func() { os.Stderr = stderr }()
+	bucket, err := blobstore.OpenBucket(t.Context(), blobstore.Location{Scheme: blobstore.S3, Bucket: "bucket"}, blobstore.Options{Endpoint: server.URL, Attempts: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bucket.ReadAll(t.Context(), "key"); err == nil {
+		t.Error("it was read without credentials")
+	}
+	_ = bucket.Close()
+	os.Stderr = stderr
+	if text, err := os.ReadFile(said.Name()); err != nil || len(text) > 0 {
+		t.Errorf("stderr has %q, %v", text, err)
+	}
+}
