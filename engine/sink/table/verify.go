@@ -69,7 +69,7 @@ func addRun(ctx context.Context, db Verifiable, h *ledger.History, run Run) erro
 		bad(err.Error())
 		return nil
 	}
-	recorded.Manifest = m
+	recorded.Manifest, recorded.Interval = m, m.Interval()
 	if err := m.Check(); err != nil {
 		bad(err.Error())
 	}
