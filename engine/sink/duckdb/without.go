@@ -7,6 +7,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 
+	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/io/duckdb"
 )
@@ -33,3 +34,31 @@ func (Destination) Held(context.Context, string) error { return nil }
 func (Destination) Stage(context.Context, sink.Options) (sink.Staging, error) {
 	return nil, duckdb.ErrNotBuilt
 }
+
+var _ sink.Reader = Destination{}
+
+// Verify gives duckdb.ErrNotBuilt, as all that reads does.
+func (Destination) Verify(context.Context, string, ledger.VerifyOptions) (*ledger.Verification, error) {
+	return nil, duckdb.ErrNotBuilt
+}
+
+// FindHistories gives duckdb.ErrNotBuilt.
+func (Destination) FindHistories(context.Context, string) (*ledger.Found, error) {
+	return nil, duckdb.ErrNotBuilt
+}
+
+// WithHistory gives duckdb.ErrNotBuilt.
+func (Destination) WithHistory(context.Context, string, func(*ledger.History) error) error {
+	return duckdb.ErrNotBuilt
+}
+
+// Seen gives duckdb.ErrNotBuilt.
+func (Destination) Seen(context.Context, string) (*ledger.Seen, error) {
+	return nil, duckdb.ErrNotBuilt
+}
+
+// ManifestPlace and RejectsPlace know none: no run gets as far.
+func (Destination) ManifestPlace(string, string) string { return "" }
+
+// RejectsPlace is as ManifestPlace.
+func (Destination) RejectsPlace(string, string) string { return "" }
