@@ -27,6 +27,9 @@ const maxField = 1<<30 - 1
 
 // newCell makes the cell of an array, which it borrows, for a column that Takes its type.
 func newCell(a arrow.Array, to Type) (cell, error) {
+	if allNull(a.DataType()) {
+		return func(dst []byte, _ int) ([]byte, error) { return appendNull(dst), nil }, nil
+	}
 	var value cell
 	var err error
 	if d, ok := storage.Array(a).(*array.Dictionary); ok {
@@ -51,6 +54,10 @@ func newCell(a arrow.Array, to Type) (cell, error) {
 		return value(dst, row)
 	}, nil
 }
+
+// allNull says of a type that it has no value but null, which is of every type: a CSV's column
+// without a value has it.
+func allNull(t arrow.DataType) bool { return storage.Type(t).ID() == arrow.NULL }
 
 func appendNull(dst []byte) []byte { return append(dst, 0xff, 0xff, 0xff, 0xff) }
 
@@ -242,9 +249,6 @@ var (
 )
 
 func textCell(a arrow.Array, to Type) (cell, error) {
-	if a.DataType().ID() == arrow.NULL {
-		return func(dst []byte, _ int) ([]byte, error) { return appendNull(dst), nil }, nil
-	}
 	texts, ok := a.(array.StringLike)
 	if !ok {
 		return nil, mismatch(a, to)

@@ -251,6 +251,8 @@ func (t *Target) Fit(table *Table, schema *arrow.Schema) ([]Type, error) {
 			bad("it has no column %q%s: ALTER TABLE %s ADD COLUMN %s %s", f.Name, nearest.DidYouMean(f.Name, table.Names()), t.Name(), pgx.Identifier{f.Name}.Sanitize(), wanted[i])
 		case c.Generated:
 			bad("column %q is generated, and nothing can be written to it", f.Name)
+		case allNull(f.Type):
+			c.Type.Nulls = c.Written
 		case !c.Type.Takes(wanted[i]):
 			bad("column %q is %s, which does not take %s: it would have to be %s", f.Name, c.Written, f.Type, wanted[i])
 		}

@@ -20,6 +20,10 @@ type Type struct {
 	Rounds           bool // to less than microseconds
 	NotNull          bool // of a column that Fit found so: Copy writes no null to it
 
+	// Nulls is the name of a type that nothing but nulls is written to, as the server writes
+	// it: of any type that a column has.
+	Nulls string
+
 	// Enum is the name of an enumeration, as the server writes it, whose values are texts.
 	Enum   string
 	labels *labels // of a column that Fit found so
@@ -30,7 +34,7 @@ type labels map[string]bool
 
 // Bare is the type without what Fit found of its column.
 func (t Type) Bare() Type {
-	t.NotNull, t.labels = false, nil
+	t.NotNull, t.labels, t.Nulls = false, nil, ""
 	return t
 }
 
@@ -56,6 +60,8 @@ var arrays = map[uint32]uint32{
 func (t Type) String() string {
 	name := names[t.OID]
 	switch {
+	case t.Nulls != "":
+		return t.Nulls
 	case t.Enum != "":
 		name = t.Enum
 	case t.OID == pgtype.NumericOID && t.Precision > 0:

@@ -200,6 +200,49 @@ func TestNullWhereNoneMayBe(t *testing.T) {
 	})
 }
 
+// TestColumnOfNulls: a column that has nulls alone fits one of any type, unless that is NOT NULL.
+func TestColumnOfNulls(t *testing.T) {
+	types := map[string][]string{
+		"sqlite": {"BIGINT", "REAL", "BLOB", "DATE", "NUMERIC", "TEXT"},
+		"duckdb": {"BIGINT", "REAL", "BLOB", "DATE", "DECIMAL(4,1)", "VARCHAR", "UUID", "TIMESTAMPTZ", "INTERVAL", "INTEGER[]", "STRUCT(a INTEGER, b VARCHAR)", "ENUM('a', 'b')", "MAP(VARCHAR, DATE)"},
+	}
+	each(t, func(t *testing.T, j job) {
+		t.Helper()
+		j.nulls = true
+		dir := t.TempDir()
+		another := func(create string) {
+			entries, err := os.ReadDir(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			j.path = filepath.Join(dir, fmt.Sprintf("%d.db", len(entries)))
+			j.output = j.dialect.Scheme() + ":" + j.path + "?table=scores"
+			j.do(t, create)
+		}
+		for _, declared := range types[j.dialect.Scheme()] {
+			another("CREATE TABLE scores (millrace_run TEXT, id BIGINT UNIQUE, score " + declared + " DEFAULT NULL)")
+			for i, mode := range []ledger.IfExists{ledger.IfExistsAppend, ledger.IfExistsUpsert, ledger.IfExistsReplace} {
+				j.ifExists, j.from, j.name = mode, 200*i, declared+string(mode)
+				if _, err := j.run(context.Background()); err != nil {
+					t.Errorf("%s: %s: %v", declared, mode, err)
+				}
+				found, err := embedded.Destination{Dialect: j.dialect}.Verify(context.Background(), j.output, ledger.VerifyOptions{})
+				if err != nil || len(found.Problems) > 0 {
+					t.Errorf("%s: verify: %+v, %v", declared, found, err)
+				}
+			}
+			if got := j.ask(t, "SELECT count(*), count(score) FROM scores"); got != "300 0" {
+				t.Errorf("%s: the table has %s rows and scores", declared, got)
+			}
+		}
+		another("CREATE TABLE scores (millrace_run TEXT, id BIGINT, score BIGINT NOT NULL)")
+		j.name, j.ifExists = "last", ledger.IfExistsAppend
+		if _, err := j.run(context.Background()); !errors.Is(err, embedded.ErrTable) || !strings.Contains(err.Error(), `column "score" is NOT NULL, and row 0 of this part has a null there`) {
+			t.Errorf("a column that is NOT NULL: %v", err)
+		}
+	})
+}
+
 // TestTriggerTakesRows: rows that a table's own trigger takes away are the table's fault.
 func TestTriggerTakesRows(t *testing.T) {
 	each(t, func(t *testing.T, j job) {

@@ -49,6 +49,7 @@ type job struct {
 	schema   *arrow.Schema
 	before   func(stage string)
 	null     int  // the row of each part that has no score; 0: none
+	nulls    bool // the score is of no type, and null
 	late     bool // which columns there are beside the ids is known with the first part
 }
 
@@ -62,13 +63,21 @@ var scoreSchema = arrow.NewSchema([]arrow.Field{
 	{Name: "score", Type: arrow.PrimitiveTypes.Float64, Nullable: true},
 }, nil)
 
+// columns are those of the output.
+func (j job) columns() *arrow.Schema {
+	if j.nulls {
+		return arrow.NewSchema([]arrow.Field{scoreSchema.Field(0), {Name: "score", Type: arrow.Null, Nullable: true}}, nil)
+	}
+	return scoreSchema
+}
+
 func (j job) batch(part int) arrow.RecordBatch {
-	b := array.NewRecordBuilder(memory.DefaultAllocator, scoreSchema)
+	b := array.NewRecordBuilder(memory.DefaultAllocator, j.columns())
 	defer b.Release()
 	for i := range testRows {
 		id := j.from + part*testRows + i
 		b.Field(0).(*array.Int64Builder).Append(int64(id))
-		if j.null > 0 && i == j.null {
+		if j.nulls || j.null > 0 && i == j.null {
 			b.Field(1).AppendNull()
 			continue
 		}
@@ -90,7 +99,7 @@ func (j job) options() sink.Options {
 	}
 	schema := j.schema
 	if schema == nil {
-		schema = scoreSchema
+		schema = j.columns()
 	}
 	fields := schema.Fields()
 	if j.late {
@@ -151,7 +160,7 @@ func (j job) fill(s sink.Records) (m *ledger.Manifest, taken int, err error) {
 		return nil, len(done), err
 	}
 	rows := ledger.Rows{Read: testRows, Scored: testRows}
-	m = &ledger.Manifest{Model: ledger.ModelFile{Path: "/models/m.onnx", SHA256: strings.Repeat("0", 64)}, Schema: ledger.Columns(scoreSchema)}
+	m = &ledger.Manifest{Model: ledger.ModelFile{Path: "/models/m.onnx", SHA256: strings.Repeat("0", 64)}, Schema: ledger.Columns(j.columns())}
 	for part := range testParts {
 		m.Parts = append(m.Parts, rows)
 		m.Ledger = m.Ledger.Add(rows)
@@ -171,7 +180,7 @@ func (j job) write(s sink.Records, part int) error {
 	if err := s.Enter(part); err != nil {
 		return err
 	}
-	p, err := s.NewPart(part, scoreSchema)
+	p, err := s.NewPart(part, j.columns())
 	if err != nil {
 		return err
 	}

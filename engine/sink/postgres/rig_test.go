@@ -29,6 +29,7 @@ type job struct {
 	from     int // the first id
 	before   func(stage string)
 	made     []arrow.RecordBatch // by part, where they are there already
+	nulls    bool                // the score is of no type, and null
 	late     bool                // which columns there are beside the ids is known with the first part
 }
 
@@ -44,16 +45,28 @@ var scoreSchema = arrow.NewSchema([]arrow.Field{
 	{Name: "score", Type: arrow.PrimitiveTypes.Float64, Nullable: true},
 }, nil)
 
+// columns are those of the output.
+func (j job) columns() *arrow.Schema {
+	if j.nulls {
+		return arrow.NewSchema([]arrow.Field{scoreSchema.Field(0), {Name: "score", Type: arrow.Null, Nullable: true}}, nil)
+	}
+	return scoreSchema
+}
+
 func (j job) batch(part int) arrow.RecordBatch {
 	if j.made != nil {
 		j.made[part].Retain()
 		return j.made[part]
 	}
-	b := array.NewRecordBuilder(memory.DefaultAllocator, scoreSchema)
+	b := array.NewRecordBuilder(memory.DefaultAllocator, j.columns())
 	defer b.Release()
 	for i := range j.rows {
 		id := j.from + part*j.rows + i
 		b.Field(0).(*array.Int64Builder).Append(int64(id))
+		if j.nulls {
+			b.Field(1).AppendNull()
+			continue
+		}
 		b.Field(1).(*array.Float64Builder).Append(float64(id) / 8)
 	}
 	return b.NewRecordBatch()
@@ -70,7 +83,7 @@ func (j job) options() sink.Options {
 	if mode == "" {
 		mode = ledger.IfExistsError
 	}
-	fields := scoreSchema.Fields()
+	fields := j.columns().Fields()
 	if j.late {
 		fields = fields[:1]
 	}
@@ -129,7 +142,7 @@ func (j job) fill(s sink.Records) (m *ledger.Manifest, taken int, err error) {
 		}
 	}
 	rows := ledger.Rows{Read: int64(j.rows), Scored: int64(j.rows)}
-	m = &ledger.Manifest{Model: ledger.ModelFile{Path: "/models/m.onnx", SHA256: strings.Repeat("0", 64)}, Schema: ledger.Columns(scoreSchema)}
+	m = &ledger.Manifest{Model: ledger.ModelFile{Path: "/models/m.onnx", SHA256: strings.Repeat("0", 64)}, Schema: ledger.Columns(j.columns())}
 	for range j.parts {
 		m.Parts = append(m.Parts, rows)
 		m.Ledger = m.Ledger.Add(rows)
@@ -142,7 +155,7 @@ func (j job) write(s sink.Records, part int) error {
 	if err := s.Enter(part); err != nil {
 		return err
 	}
-	p, err := s.NewPart(part, scoreSchema)
+	p, err := s.NewPart(part, j.columns())
 	if err != nil {
 		return err
 	}

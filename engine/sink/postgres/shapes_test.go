@@ -126,3 +126,40 @@ func TestRowsOfOtherTypes(t *testing.T) {
 		}
 	}
 }
+
+// TestColumnOfNulls: a column that has nulls alone fits one of any type, unless that is NOT NULL.
+func TestColumnOfNulls(t *testing.T) {
+	s := pgtest.Start(t)
+	s.Must(t, "CREATE TYPE mood AS ENUM ('a', 'b'); CREATE DOMAIN positive AS bigint CHECK (VALUE > 0)")
+	for _, declared := range []string{"bigint", "text", "numeric(4,1)", "timestamp(0)", "jsonb", "json[]", "inet", "mood", "positive", "real[]", "interval"} {
+		for _, by := range []string{"", " PARTITION BY LIST (millrace_run)"} {
+			j := newJob(s.URI("p", ""))
+			j.nulls = true
+			modes := []ledger.IfExists{ledger.IfExistsAppend, ledger.IfExistsReplace}
+			key := ""
+			if by == "" {
+				modes, key = append(modes, ledger.IfExistsUpsert), " UNIQUE"
+			}
+			s.Must(t, "DROP TABLE IF EXISTS p CASCADE; DROP SCHEMA IF EXISTS p_millrace CASCADE; CREATE TABLE p (id bigint"+key+", score "+declared+", millrace_run text)"+by)
+			for i, mode := range modes {
+				j.ifExists, j.from, j.name = mode, 400*i, string(mode)
+				if _, err := j.run(t.Context()); err != nil {
+					t.Errorf("%s%s: %s: %v", declared, by, mode, err)
+				}
+				v, err := Destination{}.Verify(t.Context(), j.uri, ledger.VerifyOptions{})
+				if err != nil || len(v.Problems) > 0 {
+					t.Errorf("%s%s: %s: verify: %+v, %v", declared, by, mode, v, err)
+				}
+			}
+			if got, want := s.Must(t, "SELECT count(*), count(score) FROM p"), "1600|0"; got != want && by == "" {
+				t.Errorf("%s: the table has %s rows and scores; want %s", declared, got, want)
+			}
+		}
+	}
+	s.Must(t, "DROP TABLE p CASCADE; DROP SCHEMA p_millrace CASCADE; CREATE TABLE p (id bigint, score bigint NOT NULL, millrace_run text)")
+	j := newJob(s.URI("p", ""))
+	j.nulls = true
+	if _, err := j.run(t.Context()); !errors.Is(err, ledger.ErrOutput) || !strings.Contains(err.Error(), "the column is NOT NULL") {
+		t.Errorf("a column that is NOT NULL: %v", err)
+	}
+}
