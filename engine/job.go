@@ -11,6 +11,7 @@ import (
 	"github.com/millrace/millrace/engine/distribution"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
 )
@@ -190,7 +191,7 @@ func (w *partWriter) detail(columns []ledger.Column) (json.RawMessage, error) {
 // changes neither the model nor the data nor the settings, so the next start has the
 // same job.
 func resumable(err error) bool {
-	for _, final := range []error{ErrBadRows, ErrUsage, format.ErrChanged, format.ErrDamaged, format.ErrUnsupported, ledger.ErrExists, ledger.ErrAccounts} {
+	for _, final := range []error{ErrBadRows, ErrUsage, format.ErrChanged, format.ErrDamaged, format.ErrUnsupported, ledger.ErrExists, ledger.ErrAccounts, sink.ErrRows} {
 		if errors.Is(err, final) {
 			return false
 		}

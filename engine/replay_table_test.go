@@ -14,6 +14,7 @@ import (
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/engine/sink/postgres"
 	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/io/database"
@@ -328,5 +329,33 @@ func TestReplayOfATableWithoutIDs(t *testing.T) {
 	opts.Where = []engine.Condition{{Column: "y", Value: "32"}}
 	if _, err := opts.Replay(t.Context()); !errors.Is(err, engine.ErrUsage) || !strings.Contains(err.Error(), "--ids") {
 		t.Errorf("%v; want ErrUsage that names --ids", err)
+	}
+}
+
+// Rows of a run that upsert cannot tell apart are no reason to go on: nothing is kept, and the
+// next day's run begins at once.
+func TestUpsertOfEqualIDs(t *testing.T) {
+	for name, made := range testTables {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			first, second := filepath.Join(dir, "1.arrow"), filepath.Join(dir, "2.arrow")
+			powers(t, first, 0, 31)
+			powers(t, second, 30, 20)
+			opts := engine.Options{
+				Model: batchSum(t), Inputs: []string{first, second}, Output: made(t).output,
+				IDs: []string{"id"}, BatchRows: 4, PartRows: 11, IfExists: ledger.IfExistsUpsert,
+			}
+			_, err := run(t, opts)
+			if !errors.Is(err, ledger.ErrOutput) || !errors.Is(err, sink.ErrRows) || !strings.Contains(err.Error(), `2 rows of this run have the ids id = "30"`) {
+				t.Fatalf("run = %v; want the id", err)
+			}
+			if strings.Contains(err.Error(), "kept") || strings.Contains(err.Error(), "again") {
+				t.Errorf("run = %v, which cannot go on", err)
+			}
+			opts.Inputs = []string{second}
+			if s := mustRun(t, opts); s.Manifest.Ledger.Written() != 20 {
+				t.Errorf("the next day wrote %d rows; want 20", s.Manifest.Ledger.Written())
+			}
+		})
 	}
 }

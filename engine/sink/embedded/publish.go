@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/engine/sink/table"
 	"github.com/millrace/millrace/io/query"
 )
@@ -158,9 +159,9 @@ func (db *database) checkIDs(ctx context.Context, staged string) error {
 	case err != nil || row == nil:
 		return err
 	case asInt(row[1]) > 1:
-		return fmt.Errorf("%w: --if-exists upsert: %d rows of this run have the ids %s = %q, and one would have to replace the other; --unique %s --on-duplicate reject --restart keeps the first", ErrTable, asInt(row[1]), strings.Join(db.ids, ", "), asText(row[0]), strings.Join(db.ids, ","))
+		return fmt.Errorf("%w: --if-exists upsert: %d rows of this run have the ids %s = %q, and one would have to replace the other; --unique %s --on-duplicate reject keeps the first", sink.ErrRows, asInt(row[1]), strings.Join(db.ids, ", "), asText(row[0]), strings.Join(db.ids, ","))
 	}
-	return fmt.Errorf("%w: --if-exists upsert: a row of this run has null in its ids %s = %q, and no row equals it", ErrTable, strings.Join(db.ids, ", "), asText(row[0]))
+	return fmt.Errorf("%w: --if-exists upsert: a row of this run has null in its ids %s = %q, and no row equals it", sink.ErrRows, strings.Join(db.ids, ", "), asText(row[0]))
 }
 
 // record writes the run's row.

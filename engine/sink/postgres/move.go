@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/engine/sink/table"
 	"github.com/millrace/millrace/io/postgres"
 )
@@ -154,7 +155,7 @@ func (db *database) checkIDs(ctx context.Context, tx pgx.Tx, name string) error 
 	case err != nil:
 		return err
 	case times > 1:
-		return fmt.Errorf("%w: --if-exists upsert: %d rows of this run have the ids %s = %q, and one would have to replace the other; --unique %s --on-duplicate reject --restart keeps the first", postgres.ErrValue, times, strings.Join(db.ids, ", "), example, strings.Join(db.ids, ","))
+		return fmt.Errorf("%w: --if-exists upsert: %d rows of this run have the ids %s = %q, and one would have to replace the other; --unique %s --on-duplicate reject keeps the first", sink.ErrRows, times, strings.Join(db.ids, ", "), example, strings.Join(db.ids, ","))
 	}
-	return fmt.Errorf("%w: --if-exists upsert: a row of this run has null in its ids %s = %q, and no row equals it", postgres.ErrValue, strings.Join(db.ids, ", "), example)
+	return fmt.Errorf("%w: --if-exists upsert: a row of this run has null in its ids %s = %q, and no row equals it", sink.ErrRows, strings.Join(db.ids, ", "), example)
 }
