@@ -19,8 +19,8 @@ func TestFault(t *testing.T) {
 		{"no room for what is sorted", sqlite3.ErrFull, spool.ErrSpool},
 		{"no database", sqlite3.ErrNotADB, format.ErrDamaged},
 	} {
-		if err := fault(sqlite3.Error{Code: c.code}); !errors.Is(err, c.want) {
-			t.Errorf("%s: fault = %v; want %v", c.says, err, c.want)
+		if err := Fault(sqlite3.Error{Code: c.code}); !errors.Is(err, c.want) {
+			t.Errorf("%s: Fault = %v; want %v", c.says, err, c.want)
 		}
 	}
 }

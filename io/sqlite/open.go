@@ -21,7 +21,7 @@ import (
 const busyMillis = 10_000
 
 // openReader connects to a file that is there, and to nothing else.
-func openReader(ctx context.Context, path string) (*sqlite3.SQLiteConn, error) {
+func openReader(ctx context.Context, path string) (*File, error) {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
@@ -29,17 +29,17 @@ func openReader(ctx context.Context, path string) (*sqlite3.SQLiteConn, error) {
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s is not a regular file", path)
 	}
-	conn, err := connect(path, url.Values{"mode": {"ro"}, "_query_only": {"1"}})
+	file, err := OpenFile(path)
 	if err != nil {
 		return nil, err
 	}
 	// What a schema says may come from anyone.
 	for _, pragma := range []string{"PRAGMA trusted_schema = OFF", "PRAGMA cell_size_check = ON", "PRAGMA mmap_size = 0"} {
-		if _, err := conn.ExecContext(ctx, pragma, nil); err != nil {
-			return nil, errors.Join(fault(err), conn.Close())
+		if _, err := file.ExecContext(ctx, pragma, nil); err != nil {
+			return nil, errors.Join(Fault(err), file.Close())
 		}
 	}
-	return conn, nil
+	return file, nil
 }
 
 // connect opens a file by its name alone: a path may have any character.
@@ -52,13 +52,13 @@ func connect(path string, values url.Values) (*sqlite3.SQLiteConn, error) {
 	name := url.URL{Scheme: "file", Path: path, RawQuery: values.Encode()}
 	conn, err := (&sqlite3.SQLiteDriver{}).Open(name.String())
 	if err != nil {
-		return nil, fault(err)
+		return nil, Fault(err)
 	}
 	return conn.(*sqlite3.SQLiteConn), nil
 }
 
-// fault marks what SQLite says of a file that is no database or a broken one.
-func fault(err error) error {
+// Fault marks what SQLite says of a file that is no database or a broken one.
+func Fault(err error) error {
 	said, ok := errors.AsType[sqlite3.Error](err)
 	if !ok {
 		return err
@@ -66,11 +66,11 @@ func fault(err error) error {
 	switch said.Code {
 	case sqlite3.ErrNotADB, sqlite3.ErrCorrupt:
 		return fmt.Errorf("%w: %w", format.ErrDamaged, err)
-	case sqlite3.ErrReadonly: // which reading does not need, unless something was left to do
+	case sqlite3.ErrReadonly, sqlite3.ErrCantOpen: // to write is not needed, unless something was left to do
 		if said.ExtendedCode == sqlite3.ErrReadonlyRollback {
 			return fmt.Errorf("who wrote it was stopped within a transaction, which must be rolled back first: open it once with rights to write, such as by sqlite3 FILE .schema: %w", err)
 		}
-		return fmt.Errorf("it is in WAL mode, and its folder cannot be written: read it where that can be, or a copy, such as one by VACUUM INTO: %w", err)
+		return fmt.Errorf("what was written to it last is in its log, the file -wal beside it, which cannot be read where the folder cannot be written: read it where that can be, or a copy of both: %w", err)
 	case sqlite3.ErrFull: // of what is only read, a temporary file is
 		return fmt.Errorf("%w: what the query sorts does not fit there: %w", spool.ErrSpool, err)
 	case sqlite3.ErrBusy, sqlite3.ErrLocked:
@@ -87,7 +87,7 @@ func texts(ctx context.Context, conn *sqlite3.SQLiteConn, query string, args ...
 	}
 	rows, err := conn.QueryContext(ctx, query, named)
 	if err != nil {
-		return nil, fault(err)
+		return nil, Fault(err)
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	var found []string
@@ -97,7 +97,7 @@ func texts(ctx context.Context, conn *sqlite3.SQLiteConn, query string, args ...
 		case errors.Is(err, io.EOF):
 			return found, nil
 		case err != nil:
-			return nil, fault(err)
+			return nil, Fault(err)
 		}
 		found = append(found, fmt.Sprint(row[0]))
 	}

@@ -24,7 +24,7 @@ const (
 
 // Rows are those of one table or query.
 type Rows struct {
-	conn   *sqlite3.SQLiteConn
+	file   *File
 	rows   driver.Rows
 	schema *arrow.Schema
 	kinds  []kind
@@ -39,30 +39,30 @@ type Rows struct {
 // Open runs a query on a database file. Errors wrap one of package query where that is to
 // blame, and format.ErrDamaged where the file is.
 func Open(ctx context.Context, path string, spec query.Spec) (_ *Rows, err error) {
-	conn, err := openReader(ctx, path)
+	file, err := openReader(ctx, path)
 	if err != nil {
 		return nil, err
 	}
-	r := &Rows{conn: conn, table: spec.Table}
+	r := &Rows{file: file, table: spec.Table}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.Close())
 		}
 	}()
 	// The schema that is looked at is the one that the rows are of.
-	if _, err := conn.ExecContext(ctx, "BEGIN", nil); err != nil {
-		return nil, fault(err)
+	if _, err := file.ExecContext(ctx, "BEGIN", nil); err != nil {
+		return nil, Fault(err)
 	}
-	text, err := statement(ctx, conn, &spec)
+	text, err := statement(ctx, file.SQLiteConn, &spec)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := conn.QueryContext(ctx, text, nil)
+	rows, err := file.QueryContext(ctx, text, nil)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, fmt.Errorf("%w: %w", query.ErrQuery, fault(err))
+		return nil, fmt.Errorf("%w: %w", query.ErrQuery, Fault(err))
 	}
 	r.rows = rows
 	if err := r.describe(); err != nil {
@@ -108,7 +108,7 @@ func (r *Rows) peek() error {
 			r.ended = true
 			break
 		} else if err != nil {
-			return r.failed(fault(err))
+			return r.failed(Fault(err))
 		}
 		r.peeked = append(r.peeked, row)
 		for i, v := range row {
@@ -162,8 +162,8 @@ func (r *Rows) Each(ctx context.Context, yield func(arrow.RecordBatch) error) er
 		row, err := r.next(ctx)
 		switch {
 		case errors.Is(err, io.EOF):
-			if rows == 0 {
-				return nil
+			if err := r.file.Unchanged(); err != nil || rows == 0 {
+				return err
 			}
 			return give()
 		case err != nil:
@@ -203,7 +203,7 @@ func (r *Rows) next(ctx context.Context) ([]driver.Value, error) {
 			return nil, context.Cause(ctx)
 		}
 		r.read++
-		err = r.failed(fault(err))
+		err = r.failed(Fault(err))
 	}
 	return r.row, err
 }
@@ -224,9 +224,9 @@ func (r *Rows) Close() error {
 		errs = append(errs, r.rows.Close())
 		r.rows = nil
 	}
-	if r.conn != nil {
-		errs = append(errs, r.conn.Close())
-		r.conn = nil
+	if r.file != nil {
+		errs = append(errs, r.file.Close())
+		r.file = nil
 	}
 	return errors.Join(errs...)
 }

@@ -1,7 +1,10 @@
 package embedded_test
 
 import (
+	"bytes"
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -55,6 +58,35 @@ func TestVerifyFindsEdits(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestReadersLeaveTheFile: who looks at what runs did leaves the file and its folder as they were.
+func TestReadersLeaveTheFile(t *testing.T) {
+	each(t, func(t *testing.T, j job) {
+		t.Helper()
+		if _, err := j.run(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		before, err := os.ReadFile(j.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := embedded.Destination{Dialect: j.dialect}
+		if v, err := d.Verify(context.Background(), j.output, ledger.VerifyOptions{}); err != nil || len(v.Problems) > 0 {
+			t.Errorf("verify: %+v, %v", v, err)
+		}
+		if _, err := d.FindHistories(context.Background(), j.output); err != nil {
+			t.Error(err)
+		}
+		after, err := os.ReadFile(j.path)
+		if err != nil || !bytes.Equal(before, after) {
+			t.Errorf("the file is another, %v", err)
+		}
+		left, err := os.ReadDir(filepath.Dir(j.path))
+		if err != nil || len(left) != 1 {
+			t.Errorf("the folder has %v, %v; want the file alone", left, err)
+		}
+	})
 }
 
 // TestInterval: a table tells of each run what it read, as files do.

@@ -34,7 +34,7 @@ func (Dialect) Open(ctx context.Context, path string) (embedded.Session, error) 
 
 // OpenToRead implements embedded.Dialect.
 func (Dialect) OpenToRead(_ context.Context, path string) (embedded.Session, error) {
-	s, err := connect(path, "ro")
+	s, err := openToRead(path)
 	if err != nil {
 		return nil, err
 	}

@@ -42,7 +42,7 @@ func appendValue(b []byte, v any) []byte {
 func (s *session) Digest(ctx context.Context, sql string, args ...any) (d table.Digest, err error) {
 	rows, err := s.conn.QueryContext(ctx, sql, embedded.Named(args))
 	if err != nil {
-		return 0, fault(err)
+		return 0, s.Fault(err)
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	clear(rows.(*sqlite3.SQLiteRows).DeclTypes()) // values as they are stored, see package io/sqlite
@@ -53,7 +53,7 @@ func (s *session) Digest(ctx context.Context, sql string, args ...any) (d table.
 		case errors.Is(err, io.EOF):
 			return d, nil
 		case err != nil:
-			return 0, fault(err)
+			return 0, s.Fault(err)
 		}
 		encoded = encoded[:0]
 		for _, v := range row {

@@ -13,6 +13,7 @@ import (
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/engine/sink/embedded"
+	files "github.com/millrace/millrace/io/sqlite"
 )
 
 // busyMillis is how long another process that writes is waited for.
@@ -22,22 +23,32 @@ const busyMillis = 30_000
 type session struct {
 	embedded.Statements
 	conn *sqlite3.SQLiteConn
+	file *files.File // of a session that reads; else nil
 }
 
-// connect opens a file by its name alone, which may have any character.
-func connect(path, mode string) (*session, error) {
-	name := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"mode": {mode}, "_busy_timeout": {strconv.Itoa(busyMillis)}}.Encode()}
+// connect opens a file to write to it, by its name alone, which may have any character.
+func connect(path string) (*session, error) {
+	name := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"mode": {"rwc"}, "_busy_timeout": {strconv.Itoa(busyMillis)}}.Encode()}
 	conn, err := (&sqlite3.SQLiteDriver{}).Open(name.String())
 	if err != nil {
 		return nil, fault(err)
 	}
 	lite := conn.(*sqlite3.SQLiteConn)
-	return &session{embedded.Statements{Conn: lite, Fault: fault}, lite}, nil
+	return &session{Statements: embedded.Statements{Conn: lite, Fault: fault}, conn: lite}, nil
+}
+
+// openToRead opens a file that is there, and leaves it and its folder as they are.
+func openToRead(path string) (*session, error) {
+	file, err := files.OpenFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return &session{Statements: embedded.Statements{Conn: file, Fault: readFault}, conn: file.SQLiteConn, file: file}, nil
 }
 
 // open opens a file to write to it.
 func open(ctx context.Context, path string) (_ *session, err error) {
-	s, err := connect(path, "rwc")
+	s, err := connect(path)
 	if err != nil {
 		return nil, err
 	}
@@ -87,8 +98,22 @@ func fault(err error) error {
 	return fmt.Errorf("%w: %w", ledger.ErrOutput, err)
 }
 
-// Close implements embedded.Session.
-func (s *session) Close() error { return fault(s.conn.Close()) }
+// readFault words an error of SQLite's of a file that is only read.
+func readFault(err error) error {
+	said, ok := errors.AsType[sqlite3.Error](err)
+	if ok && (said.Code == sqlite3.ErrBusy || said.Code == sqlite3.ErrLocked) {
+		return fmt.Errorf("%w: %w", sink.ErrPasses, files.Fault(err))
+	}
+	return files.Fault(err)
+}
+
+// Close implements embedded.Session. What was read of a file that changed meanwhile does not count.
+func (s *session) Close() error {
+	if s.file == nil {
+		return fault(s.conn.Close())
+	}
+	return errors.Join(s.file.Unchanged(), readFault(s.conn.Close()))
+}
 
 // Describe implements embedded.Session.
 func (s *session) Describe(ctx context.Context, table embedded.Ref) (*embedded.Table, error) {
