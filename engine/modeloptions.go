@@ -40,6 +40,9 @@ const mostModels = 64
 // modelName is what a model may be called: a part of column names, and of flags.
 var modelName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,63}$`)
 
+// modelDigest is a SHA-256 in hex.
+var modelDigest = regexp.MustCompile(`^[0-9A-Fa-f]{64}$`)
+
 // plannedModel is one of a plan's models and what of the plan is its own.
 type plannedModel struct {
 	*models.Model // as it will run: after rewrites
@@ -157,6 +160,12 @@ func (o *Options) validateModels(bad func(f string, args ...any)) {
 	if err := secret.In(o.Model); err != nil {
 		bad("--model: %w", err)
 	}
+	pinned := func(sum string) {
+		if sum != "" && !modelDigest.MatchString(sum) {
+			bad("--model-sha256 (%.80q) must be a SHA-256 in hex, 64 digits", sum)
+		}
+	}
+	pinned(o.ModelSHA256)
 	if len(o.Models) == 0 {
 		if o.Model == "" {
 			bad("--model is missing: the path of an .onnx file")
@@ -179,6 +188,7 @@ func (o *Options) validateModels(bad func(f string, args ...any)) {
 		case m.Model == "":
 			bad("models: %q has no model: the path of an .onnx file", m.Name)
 		}
+		pinned(m.ModelSHA256)
 		if err := secret.In(m.Model); err != nil {
 			bad("models: %q: %w", m.Name, err)
 		}

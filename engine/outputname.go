@@ -89,8 +89,12 @@ func (o *Options) validateWriting(bad func(f string, args ...any)) {
 	if o.Format != format.CSV && (o.SpreadsheetSafe || o.Delimiter != "") {
 		bad("--spreadsheet-safe and --output-delimiter are for CSV, and the output's format is %s", o.Format)
 	}
-	if _, ok := delimiters[o.Delimiter]; !ok {
+	kind, _ := format.KindOf(filesPath(o.Output))
+	switch _, ok := delimiters[o.Delimiter]; {
+	case !ok:
 		bad("--output-delimiter (%q) must be , ; | or tab", o.Delimiter)
+	case kind.Ending == ".tsv" && o.Delimiter != tab:
+		bad("--output-delimiter (%q): the fields of a .tsv are separated by tabs; name the output .csv", o.Delimiter)
 	}
 }
 

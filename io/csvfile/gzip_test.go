@@ -39,6 +39,7 @@ func TestGzipMembers(t *testing.T) {
 		{"zeros that fill a block", one + two + strings.Repeat("\x00", 500), "[[1 2] [3 4]]", nil},
 		{"zeros between members", one + "\x00\x00" + two, "follow the last one", format.ErrDamaged},
 		{"text behind the last", one + "some other text", "follow the last one", format.ErrDamaged},
+		{"less text behind the last than a member's head", one + "text", "follow the last one", format.ErrDamaged},
 		{"the second is cut", one + two[:len(two)-5], "cut off", format.ErrDamaged},
 		{"the second is cut in its head", one + two[:4], "cut off", format.ErrDamaged},
 		{"another checksum", one[:len(one)-8] + "\x00\x00\x00\x00" + one[len(one)-4:], "checksum", format.ErrDamaged},

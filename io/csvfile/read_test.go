@@ -345,6 +345,7 @@ func TestReads(t *testing.T) {
 		{"Excel's line beside a delimiter that is given", "sep=;\na|b\n1|2\n", lines.Options{Delimiter: "|"}, `[int64 int64] [[1 2]]`},
 		{"Excel's line is among those that are skipped", "sep=;\nBank X\na;b\n1;2\n", lines.Options{SkipLines: 2}, `[int64 int64] [[1 2]]`},
 		{"a header that begins like Excel's line", "sep=;,b\n1,2\n", lines.Options{}, `[int64 int64] [[1 2]]`},
+		{"blank lines alone", "\n\r\n\n", lines.Options{}, `[] []`},
 		{"nothing at all", "", lines.Options{}, `[] []`},
 		{"a byte-order mark alone", "\xef\xbb\xbf", lines.Options{}, `[] []`},
 		{"a header alone", "a,b\n", lines.Options{}, `[null null] []`},
@@ -366,7 +367,7 @@ func TestBadLines(t *testing.T) {
 	for _, tc := range []struct{ name, text, rows, line, reason, kept string }{
 		{"a value of another type", "a,b\n1,2\nx,3\n", "[[1 2] [<null> 3]]", "3", `a: "x" is no int64`, "x,3"},
 		{"too many fields", "a,b\n1,2,3\n4,5\n", "[[<null> <null>] [4 5]]", "2", ": the line has 3 fields and not 2", "1,2,3"},
-		{"too few fields, quoted", "a,b\n\"1\"\n4,5\n", "[[<null> <null>] [4 5]]", "2", ": the line has 1 fields and not 2", `"1"`},
+		{"too few fields, quoted", "a,b\n\"1\"\n4,5\n", "[[<null> <null>] [4 5]]", "2", ": the line has 1 field and not 2", `"1"`},
 		{"a quote that is not closed takes its line alone", "a,b\n1,\"x\n2,3\n4,5\n", "[[<null> <null>] [2 3] [4 5]]", "2", ": the line has a quote that is not closed", `1,"x`},
 		{"text after a closing quote", "a,b\n1,\"x\"y\n4,5\n", "[[<null> <null>] [4 5]]", "2", ": the line has text after a closing quote", `1,"x"y`},
 		{"quotes as Spark writes them", "a,b\n1,\"x \\\"y\\\"\"\n4,5\n", "[[<null> <null>] [4 5]]", "2", `: the line has text after a closing quote, before which is a backslash; a quote within a field is to be written twice (""), in Spark by option("escape", "\""), and not \"`, `1,"x \"y\""`},
@@ -405,7 +406,6 @@ func TestRefused(t *testing.T) {
 		{"a name twice", "a,b,a\n", lines.Options{}, `names column "a" twice, at 1 and 3`},
 		{"numbers for names", "1,2\n3,4\n", lines.Options{}, "--header none"},
 		{"lines that end with CR alone", "a,b\r1,2\r", lines.Options{}, "tr '\\r' '\\n'"},
-		{"blank lines alone", "\n\n", lines.Options{}, "no line"},
 		{"an open quote in the header", "a,\"b\n1,2\n", lines.Options{}, "first line"},
 		{"a type of no column", "a\n1\n", lines.Options{Types: []lines.ColumnType{{Name: "A1", Type: arrow.Null}}}, `no column "A1"`},
 	} {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/bits"
 
+	"github.com/dustin/go-humanize/english"
+
 	"github.com/millrace/millrace/io/csvfile/kernel"
 	"github.com/millrace/millrace/io/lines"
 )
@@ -223,7 +225,7 @@ func (t *tokenizer) split(text []byte, at, end int, row []uint32) (n, quotes int
 }
 
 func (t *tokenizer) wrongFields(n int) string {
-	return fmt.Sprintf("has %d fields and not %d", n, t.columns)
+	return fmt.Sprintf("has %s and not %d", english.Plural(n, "field", ""), t.columns)
 }
 
 func (t *tokenizer) tooLong() string {

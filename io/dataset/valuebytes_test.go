@@ -29,7 +29,9 @@ func TestValueBytesOfArrow(t *testing.T) {
 // Of text in lines the sample says it, and where rows come that are longer than those of the
 // sample, so are their texts.
 func TestValueBytesOfLines(t *testing.T) {
-	row := func(s, u int) string { return fmt.Sprintf("1.5,%s,%s\n", strings.Repeat("s", s), strings.Repeat("u", u)) }
+	row := func(s, u int) string {
+		return fmt.Sprintf("1.5,%s,%s\n", strings.Repeat("s", s), strings.Repeat("u", u))
+	}
 	for _, c := range []struct {
 		name  string
 		text  string

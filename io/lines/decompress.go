@@ -40,11 +40,13 @@ func codecOf(ext string) codec {
 // Compressed says that a name promises compressed text.
 func Compressed(path string) bool { return codecOf(filepath.Ext(path)) != plain }
 
-// magics are what compressed files begin with; zstd's may be a skippable frame's,
+const gzipMagic = "\x1f\x8b"
+
+// codecIn is the codec of a file by its first bytes; zstd's may be a skippable frame's,
 // whose last four bits say anything (RFC 8878, section 3.1.2).
 func codecIn(head []byte) codec {
 	switch {
-	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
+	case bytes.HasPrefix(head, []byte(gzipMagic)):
 		return gzipped
 	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}),
 		len(head) >= 4 && head[0]&0xf0 == 0x50 && bytes.Equal(head[1:4], []byte{0x2a, 0x4d, 0x18}):
@@ -94,7 +96,11 @@ const codecBytes = 4
 // tell finds the codec by the file's first bytes.
 func (f *textFile) tell(head []byte) error {
 	f.codec = codecIn(head)
-	if want := codecOf(filepath.Ext(f.path)); want != plain && want != f.codec {
+	want := codecOf(filepath.Ext(f.path))
+	if want != plain && len(head) == 0 {
+		return fmt.Errorf("%w: its name says %s, and it is empty, which no compressed file is: it may not have been written yet", format.ErrDamaged, want)
+	}
+	if want != plain && want != f.codec {
 		return fmt.Errorf("%w: its name says %s, and its first bytes (%q) do not", format.ErrDamaged, want, head)
 	}
 	return nil

@@ -46,6 +46,9 @@ func (m *members) next() error {
 		}
 		break
 	}
+	if head, err := m.from.Peek(len(gzipMagic)); err == nil && string(head) != gzipMagic {
+		return errBehind
+	}
 	switch err := m.z.Reset(m.from); {
 	case errors.Is(err, gzip.ErrHeader), errors.Is(err, io.EOF):
 		return errBehind

@@ -10,6 +10,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/dustin/go-humanize"
+	"github.com/dustin/go-humanize/english"
 
 	"github.com/millrace/millrace/io/format"
 )
@@ -62,7 +63,7 @@ func (s *Set) learn(ctx context.Context, text *textFile, syntax Syntax) (_ *tabl
 	if err := t.text.read(ctx, head, 0); err != nil {
 		return nil, err
 	}
-	if mark, _ := SkipMark(head); mark == len(head) { // some writers leave such files where there are no rows; Begin says what is wrong with a mark
+	if mark, _ := SkipMark(head); int64(len(head)) == t.text.size && len(bytes.Trim(head[mark:], "\r\n")) == 0 { // some writers leave such files where there are no rows; Begin says what is wrong with a mark
 		t.index = index{file: t.text, opts: &s.opts}
 		if t.own = syntax.Format() == format.JSONLines; t.own {
 			t.names, err = t.findNames(ctx)
@@ -344,7 +345,7 @@ type Column struct {
 
 // why says what a type was inferred from.
 func (g *guess) because() string {
-	rows := humanize.Comma(g.rows) + " rows"
+	rows := humanize.Comma(g.rows) + " " + english.PluralWord(int(g.rows), "row", "")
 	switch {
 	case g.rows == 0:
 		return "there are no rows"
