@@ -79,6 +79,9 @@ type Plan struct {
 	// Unlisted are features that are defined and not hidden, and that the model's own list,
 	// which was taken, does not name.
 	Unlisted []string
+	// Called are the names by which policies (Options.Nulls, Options.Finite) call what the
+	// bindings take: a feature's, and that of a column that is taken as it is.
+	Called []string
 }
 
 // Options say how inputs and columns are matched.
@@ -239,6 +242,7 @@ func (b *binder) feature(in *models.Value, e entry, values arrow.DataType) (Feat
 	case cast == Lossy && b.opts.Lossy != AllowLossy:
 		return Feature{}, &roundsError{column: f.Name, from: f.Type, input: in.Name, to: in.Elem}
 	}
+	b.plan.Called = append(b.plan.Called, e.name, f.Name)
 	policy, fill, err := b.opts.Nulls.resolve(b.known(e, b.opts.Nulls.ByColumn), in.Elem)
 	if err != nil {
 		return Feature{}, err

@@ -130,6 +130,7 @@ func (b *binder) computed(in *models.Value, e entry) (Feature, error) {
 	case !text && in.Elem == models.String:
 		return Feature{}, fmt.Errorf("feature %q is a number, but model input %q wants text: cast it (cast: {to: string})", e.name, in.Name)
 	}
+	b.plan.Called = append(b.plan.Called, e.name)
 	policy, fill, err := b.opts.Nulls.resolve(e.name, in.Elem)
 	if err != nil {
 		return Feature{}, err

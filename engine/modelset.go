@@ -76,15 +76,20 @@ func (p *Plan) bindModels(schema *arrow.Schema) error {
 	}
 	var problems []error
 	unused := newUnusedFeatures(p.Options.FeatureSpecs)
+	var called []string
 	for i := range p.models {
 		m := &p.models[i]
 		var own *ModelOptions
 		if len(p.Options.Models) > 0 {
 			own = &p.Options.Models[i]
 		}
-		problems = append(problems, m.named(p.bindModel(m, own, programs, unused)))
+		names, err := p.bindModel(m, own, programs, unused)
+		problems, called = append(problems, m.named(err)), append(called, names...)
 	}
 	if err := errors.Join(problems...); err != nil {
+		return err
+	}
+	if err := p.checkPolicyNames(called); err != nil {
 		return err
 	}
 	p.unused = unused.names
@@ -94,7 +99,8 @@ func (p *Plan) bindModels(schema *arrow.Schema) error {
 	return p.findColumnar()
 }
 
-func (p *Plan) bindModel(m *plannedModel, own *ModelOptions, programs []*feature.Program, unused *unusedFeatures) error {
+// bindModel gives the names by which policies call what the model takes.
+func (p *Plan) bindModel(m *plannedModel, own *ModelOptions, programs []*feature.Program, unused *unusedFeatures) (called []string, err error) {
 	opts := m.bindOptions(own)
 	opts.Read, opts.Programs = p.Binding.Columns, programs
 	binding, err := batcher.Bind(m.Inputs, p.Dataset.Schema(), opts)
@@ -102,16 +108,16 @@ func (p *Plan) bindModel(m *plannedModel, own *ModelOptions, programs []*feature
 		err = fmt.Errorf("%w\n  the model's metadata has feature_names that are neither a JSON array of texts nor names with commas between: %.80q", err, text)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	unused.by(m.Model, binding)
 	if m.inputs, err = p.Binding.Join(binding); err != nil {
-		return err
+		return nil, err
 	}
 	specs, err := newOutputSpecs(m.Model, m.outputs, m.layout, m.prefix)
 	m.from, m.to = len(p.outputs), len(p.outputs)+len(specs)
 	p.outputs = append(p.outputs, specs...)
-	return err
+	return binding.Called, err
 }
 
 // rowElements is the most elements of a row that a model's trees as tensor operators

@@ -58,17 +58,22 @@ func (u *unusedFeatures) check() error {
 	if len(u.names) == 0 || len(u.names) < len(u.defined) {
 		return nil
 	}
+	return fmt.Errorf("%w: features: the model has a list of its own, which names none of %s, and columns for all that it names: call features as that list does (millrace inspect shows it), or list them by --features",
+		ErrUsage, quotedSome(u.names))
+}
+
+// quotedSome are the first of some names, in quotes, and how many more there are.
+func quotedSome(names []string) string {
 	const most = 8
 	quoted := make([]string, 0, most+1)
-	for i, name := range u.names {
+	for i, name := range names {
 		if i == most {
-			quoted = append(quoted, fmt.Sprintf("and %d more", len(u.names)-most))
+			quoted = append(quoted, fmt.Sprintf("and %d more", len(names)-most))
 			break
 		}
 		quoted = append(quoted, fmt.Sprintf("%q", name))
 	}
-	return fmt.Errorf("%w: features: the model has a list of its own, which names none of %s, and columns for all that it names: call features as that list does (millrace inspect shows it), or list them by --features",
-		ErrUsage, strings.Join(quoted, ", "))
+	return strings.Join(quoted, ", ")
 }
 
 // UnusedFeatures are those of the job that no model takes.

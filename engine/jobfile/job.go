@@ -63,7 +63,7 @@ type Job struct {
 	Features        []FeatureEntry       `json:"features,omitempty" doc:"what the model's one [N,F] input, or bind, is made of, in order: names of columns, features, and fitted files"`
 	Bind            map[string]OneOrMore `json:"bind,omitempty" doc:"by model input, the columns or features that it is made of; default: the one of the input's name"`
 	Nulls           Nulls                `json:"nulls,omitzero" doc:"what a null becomes: error, the default; nan; reject; or a constant. For all columns, or by column, with \"*\" for all others"`
-	Finite          OneOrMore            `json:"finite,omitempty" doc:"columns in which a NaN or an infinity makes a bad row, or all"`
+	Finite          OneOrMore            `json:"finite,omitempty" doc:"columns or features of the model in which a NaN or an infinity makes a bad row, or all"`
 	AllowLossyCasts bool                 `json:"allow_lossy_casts,omitempty" doc:"let casts round, such as float64 to float32, and count rounded values"`
 
 	ModelOutputs    OneOrMore `json:"model_outputs,omitempty" doc:"the model's outputs to write; default: all"`
