@@ -231,6 +231,28 @@ func TestTalliesAddUp(t *testing.T) {
 	})
 }
 
+// TestRankCorrelationOfEqualRanks: sides that rank alike have exactly 1, and sides that rank
+// the other way round exactly -1, so that a limit of 1 can be held.
+func TestRankCorrelationOfEqualRanks(t *testing.T) {
+	for n := 2; n <= SampleRows; n += 1 + n/3 {
+		for _, distinct := range []int{2, 7, n} {
+			a, alike, opposed := make([]float64, n), make([]float64, n), make([]float64, n)
+			for i := range a {
+				a[i] = float64(i * 7919 % n % distinct)
+				alike[i], opposed[i] = math.Exp(a[i]/float64(n)), -a[i]
+			}
+			for _, c := range []struct {
+				b    []float64
+				want float64
+			}{{a, 1}, {alike, 1}, {opposed, -1}} {
+				if r, ok := spearman(a, c.b); !ok || r != c.want {
+					t.Errorf("spearman of %d rows of %d numbers = %v, %t; want %v", n, distinct, r, ok, c.want)
+				}
+			}
+		}
+	}
+}
+
 func TestNth(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		values := rapid.SliceOfN(rapid.Uint64Range(0, 40), 1, 50).Draw(t, "values")
