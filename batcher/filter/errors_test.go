@@ -42,6 +42,10 @@ func TestErrorsPointAtTheCharacter(t *testing.T) {
 		{"a function", `lower(s) == "a"`, 1, `no function "lower"`},
 		{"a function nearly", `durations("1h") == clock`, 1, `(did you mean "duration"?)`},
 		{"col of nothing", `col(i) > 1`, 1, `col takes one text, such as col("arr delay")`},
+		{"half of a character", `s == "a\ud83d" || i > 1`, 8, `half of a character: \ud800 to \udfff come in pairs`},
+		{"the second half", `s == '\ude42\ud83d'`, 7, "half of a character"},
+		{"half of one by another escape", `s in ["a", "\u{d83d}\U0000d83d"]`, 13, "half of a character"},
+		{"what is after a whole one has its place", `s == "\ud83d\ude42" && smal > 1`, 24, `no column "smal"`},
 		{"an operator", `i ** 2 > 1`, 3, "the operator ** is not part"},
 		{"let", `let x = 1; i > x`, 5, "let is not part"},
 		{"members", `s.length > 1`, 3, "parts of a value are not part"},
@@ -118,6 +122,32 @@ func TestLargeExpressions(t *testing.T) {
 		_, err := Parse(c.text, record.Schema())
 		if (err == nil) != c.ok {
 			t.Errorf("%s: Parse() = %v; want ok %t", c.why, err, c.ok)
+		}
+	}
+}
+
+// TestSurrogatePairs: a character that is escaped as JSON does it, in two halves, is that
+// character.
+func TestSurrogatePairs(t *testing.T) {
+	record := sample(t)
+	defer record.Release()
+	for _, c := range []struct{ escaped, plain string }{
+		{`s == "\ud83d\ude42"`, `s == "🙂"`},
+		{`s in ['é\uD83D\uDE42\n', "\u{1f642}"] && i > 12345678901234567890`, "s in [\"é🙂\\n\", '🙂'] && i > 12345678901234567890"},
+		{`s == "\\ud83d\\\ud83d\ude42"`, "s == \"\\\\ud83d\\\\🙂\""},
+		{"s == `\\ud83d`", `s == "\\ud83d"`},
+	} {
+		got, err := Parse(c.escaped, record.Schema())
+		if err != nil {
+			t.Errorf("Parse(%s) = %v", c.escaped, err)
+			continue
+		}
+		want, err := Parse(c.plain, record.Schema())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.String() != want.String() {
+			t.Errorf("Parse(%s) = %s; want %s", c.escaped, got, want)
 		}
 	}
 }

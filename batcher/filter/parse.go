@@ -96,7 +96,15 @@ func parse(text string) (tree ast.Node, numbers map[int]string, err error) {
 	if at, reason := tooMuch(tokens); lexed == nil && reason != "" {
 		return nil, nil, wrong(at, "%s", reason)
 	}
-	short, numbers := shortened(text, tokens)
+	short := text
+	if lexed == nil {
+		whole, alone := paired(text, tokens)
+		if alone >= 0 {
+			return nil, nil, wrong(alone, "half of a character: \\ud800 to \\udfff come in pairs, such as \\ud83d\\ude42")
+		}
+		short = whole
+	}
+	short, numbers = shortened(short, tokens)
 	for _, at := range slices.Sorted(maps.Keys(numbers)) {
 		if _, ok := parseNumber(numbers[at]); !ok {
 			return nil, nil, wrong(at, "%s is no number that fits into a float64", numbers[at])
