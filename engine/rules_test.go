@@ -35,6 +35,7 @@ func TestRules(t *testing.T) {
 		{"a list", filter.Rule{Column: "s", In: []feature.Scalar{text(""), text("é"), text("éé"), text("ééé")}}, func(d *badData) { d.s[40] = "z\x01" }, []int{40}, "s", `value "z\x01" is none of "", "é", "éé", "ééé"`},
 		{"a form", filter.Rule{Column: "s", Regex: "^é*$"}, func(d *badData) { d.s[199] = "e" }, []int{199}, "s", `value "e" does not match "^é*$"`},
 		{"an expression", filter.Rule{Expr: "i != 4 || n < 50"}, func(d *badData) { d.i[77] = 4 }, []int{54, 59, 64, 69, 74, 77, 79, 84, 89, 94, 99, 154, 159, 164, 169, 174, 179, 184, 189, 194, 199}, "", "((i != 4) || (n < 50)) is false, where i = 4, n = 54"},
+		{"an expression on another column than the one to blame", filter.Rule{Column: "s", Expr: "n != 98"}, func(d *badData) { d.n[5] = 98 }, []int{5, 98, 198}, "s", "(n != 98) is false, where n = 98"},
 	} {
 		data := newBadData(200)
 		c.spoil(data)
@@ -92,6 +93,7 @@ func TestRules(t *testing.T) {
 
 func TestRulesThatAreWrong(t *testing.T) {
 	data := newBadData(10)
+	low, high := feature.NumberOf(0), feature.NumberOf(90)
 	in := writeSpans(t, filepath.Join(t.TempDir(), "in.arrow"), nil, data.columns()...)
 	for _, c := range []struct {
 		sentence string
@@ -105,6 +107,8 @@ func TestRulesThatAreWrong(t *testing.T) {
 		{"a value of another type", []filter.Rule{{Column: "x", In: []feature.Scalar{feature.TextOf("a")}}}, `column x is float32, and cannot be compared with the text "a"`},
 		{"an expression", []filter.Rule{{Expr: "x >"}}, "rule 1: expr: character 4"},
 		{"a form", []filter.Rule{{Column: "s", Regex: "("}}, "missing closing )"},
+		{"a range that holds nothing", []filter.Rule{{Column: "x", Range: &filter.Range{Min: &high, Max: &low}}}, `rule 1 (column "x"): range: min is 90, and max is less: 0`},
+		{"a list of nothing", []filter.Rule{{Column: "s", NotNull: true, In: []feature.Scalar{}}}, `rule 1 (column "s"): in: [] lists nothing`},
 		{"null is no value", []filter.Rule{{Column: "s", In: []feature.Scalar{{}}}}, "nulls break no rule but not_null"},
 	} {
 		opts := engine.Options{Model: badModel(t, "N"), Inputs: []string{in}, Rules: c.rules}

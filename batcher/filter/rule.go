@@ -72,6 +72,9 @@ func NewRules(rules []Rule, schema *arrow.Schema) (*Rules, error) {
 
 // add compiles one rule's conditions.
 func (r *Rules) add(rule *Rule, schema *arrow.Schema) error {
+	if rule.In != nil && len(rule.In) == 0 {
+		return errors.New("in: [] lists nothing, so every row would break it: list the values, or leave it out")
+	}
 	before := len(r.checks)
 	c := &ruleCompiler{compiler{schema: schema}, rule, r}
 	if rule.Column != "" {
@@ -164,6 +167,7 @@ func (c *ruleCompiler) conditions() error {
 
 // within is a range as a condition.
 func (c *ruleCompiler) within(x operand, r *Range) (p predicate, wants string, err error) {
+	var ends []*literal
 	for _, end := range []struct {
 		op    comparison
 		value *feature.Scalar
@@ -183,9 +187,13 @@ func (c *ruleCompiler) within(x operand, r *Range) (p predicate, wants string, e
 		if err != nil {
 			return nil, "", err
 		}
+		ends = append(ends, l)
 		if p == nil {
 			p, wants = one, end.words+end.value.String()
 			continue
+		}
+		if compareEnds(x.column, ends[0], ends[1]) > 0 {
+			return nil, "", fmt.Errorf("range: min is %s, and max is less: %s", r.Min, r.Max)
 		}
 		p, wants = join(false, p, one), fmt.Sprintf("is outside of its range, %s to %s", r.Min, r.Max)
 	}
@@ -193,6 +201,21 @@ func (c *ruleCompiler) within(x operand, r *Range) (p predicate, wants string, e
 		return nil, "", errors.New("range: min and max are both missing")
 	}
 	return p, wants, nil
+}
+
+// compareEnds compares literals that a column's values were compared with, as these are.
+func compareEnds(col *column, least, most *literal) int {
+	if least.kind == literalNumber {
+		return least.number.Cmp(most.number)
+	}
+	if col.kind.isTime() {
+		from, err := timeOf(least.text, col)
+		to, err2 := timeOf(most.text, col)
+		if err == nil && err2 == nil {
+			return from.Cmp(to)
+		}
+	}
+	return strings.Compare(least.text, most.text)
 }
 
 // among is a list as a condition.
@@ -298,6 +321,8 @@ const shownValue = 80
 
 // reason says what is wrong with a row.
 func (k *check) reason(columns []arrow.Array, row int) string {
+	// An expression may be of another column than the one that is blamed.
+	own := len(columns) == 1 && k.filter.columns[0] == k.column
 	texts := make([]string, len(columns))
 	for i, a := range columns {
 		value := "null"
@@ -305,14 +330,14 @@ func (k *check) reason(columns []arrow.Array, row int) string {
 			value = shown(a, row)
 		}
 		texts[i] = value
-		if len(columns) > 1 || k.column == "" {
+		if !own {
 			texts[i] = k.filter.columns[i] + " = " + value
 		}
 	}
 	if len(columns) == 1 && columns[0].IsNull(row) {
 		return k.wants
 	}
-	if len(columns) == 1 && k.column != "" {
+	if own {
 		return fmt.Sprintf("value %s %s", texts[0], k.wants)
 	}
 	return fmt.Sprintf("%s, where %s", k.wants, strings.Join(texts, ", "))
