@@ -202,6 +202,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a parameter that is missing, once", "output: ${d}/${d}\n", []string{"1:9: parameter d is missing: give --set d=VALUE"}},
 		{"a parameter that is declared and missing", "parameters: {d: {type: date}}\n", []string{"1:14: parameter d is missing: give --set d=DATE"}},
 		{"a parameter that others are declared beside", "parameters: {day: {default: x}}\noutput: ${dya}\n", []string{`2:9: ${dya}: no such parameter is declared (did you mean "day"?)`}},
+		{"a parameter that nothing uses", "parameters: {day: {default: x}, date: {default: y}}\noutput: $${day}/${date}\n", []string{"1:14: parameter day is declared, and nothing uses it: write ${day} where its value belongs"}},
 		{"a parameter with an upper-case name", "parameters: {Day: {default: x}}\n", []string{"a parameter's name is lower-case letters"}},
 		{"a default of another type", "parameters: {n: {type: integer, default: x}}\n", []string{`default "x" of parameter n is a text, and the parameter's type is integer`}},
 		{"a date that is none", "parameters: {d: {type: date, default: 2026-02-30}}\n", []string{"must be a date, such as 2026-11-22"}},
@@ -224,7 +225,7 @@ func TestDecodeRefuses(t *testing.T) {
 
 // What --set gives is checked by type, and refused where the job has no use for it.
 func TestDecodeChecksParameters(t *testing.T) {
-	const job = "parameters:\n  date: {type: date}\n  n: {type: integer, default: 1}\n  x: {type: number, default: 0.5}\n  on: {type: boolean, default: true}\n"
+	const job = "parameters:\n  date: {type: date}\n  n: {type: integer, default: 1}\n  x: {type: number, default: 0.5}\n  on: {type: boolean, default: true}\noutput: ${date}/${n}/${x}/${on}\n"
 	for name, tc := range map[string]struct {
 		set  map[string]string
 		want string

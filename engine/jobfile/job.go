@@ -170,7 +170,7 @@ func Decode(path string, text []byte, given Given) (*Job, error) {
 	job := &Job{origins: d.origins, file: s}
 	d.value(root, reflect.ValueOf(job).Elem(), tags{name: "a job file"})
 	fitted := job.include(d, given)
-	d.unusedParameters(given.Parameters)
+	d.unusedParameters(root, given.Parameters)
 	if err := problemsOf(path, append([]*source{s}, fitted...)...); err != nil {
 		return nil, err
 	}

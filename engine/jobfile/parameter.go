@@ -162,8 +162,16 @@ func (p *Parameter) checkDefault() error {
 	return p.check(p.Default.Text)
 }
 
-// unusedParameters refuses what was given and stands for nothing.
-func (d *decoder) unusedParameters(set map[string]string) {
+// unusedParameters refuses what was given or declared and stands for nothing. Of a file with
+// other problems, not all of which is understood, that cannot be told of what it declares.
+func (d *decoder) unusedParameters(root *node, set map[string]string) {
+	if n := root.field("parameters"); n != nil && len(d.problems) == 0 {
+		for _, e := range n.entries {
+			if !d.vars.used[e.key] {
+				d.bad(e.at, "parameter %s is declared, and nothing uses it: write ${%s} where its value belongs, or leave it out", e.key, e.key)
+			}
+		}
+	}
 	known := slices.Sorted(maps.Keys(d.vars.used))
 	if d.vars.declared != nil {
 		known = slices.Sorted(maps.Keys(d.vars.declared))
