@@ -221,11 +221,7 @@ func (d *decoder) table(n *node, v reflect.Value, f tags) {
 		return
 	}
 	v.Set(reflect.MakeMapWithSize(v.Type(), len(n.entries)))
-	lines := map[string]int{}
-	for _, e := range n.entries {
-		if d.doubled(e, lines) {
-			continue
-		}
+	for _, e := range d.owned(n, f) {
 		item := reflect.New(v.Type().Elem()).Elem()
 		inner := f
 		inner.name, inner.path = f.name+" of "+quoted(e.key), joinPath(f.path, e.key)
@@ -233,6 +229,22 @@ func (d *decoder) table(n *node, v reflect.Value, f tags) {
 		d.value(e.value, item, inner)
 		v.SetMapIndex(reflect.ValueOf(e.key).Convert(v.Type().Key()), item)
 	}
+}
+
+// owned are the entries of a map whose keys are the user's own, each key once. A key is a
+// text in which nothing is replaced: $${ is ${ in it, too.
+func (d *decoder) owned(n *node, f tags) []entry {
+	all, lines := make([]entry, 0, len(n.entries)), map[string]int{}
+	for _, e := range n.entries {
+		if d.doubled(e, lines) {
+			continue
+		}
+		if key, ok := d.expand(&node{kind: textNode, text: e.key, at: e.at}, tags{name: "a key of " + f.name}); ok {
+			e.key = key
+			all = append(all, e)
+		}
+	}
+	return all
 }
 
 // list decodes a list.

@@ -109,6 +109,12 @@ func TestDecode(t *testing.T) {
 		{"a parameter's default, and one that is given", "parameters: {d: {type: date, default: 2026-11-22}, n: {type: integer, default: 3}}\noutput: /${d}/${n}\n", map[string]string{"n": "04"}, Job{Output: "/2026-11-22/04"}},
 		{"a parameter's value is no YAML and no reference", "output_prefix: ${p}\n", map[string]string{"p": "x: {y: ${HOME}} # z"}, Job{OutputPrefix: "x: {y: ${HOME}} # z"}},
 		{"dollars that are dollars", "output: /a$b/$${c}/$\nkeep: ['$${x}', '$x']\n", nil, Job{Output: "/a$b/${c}/$", Keep: OneOrMore{"${x}", "$x"}}},
+		{"keys that have dollars", "nulls: {'$${x}': nan, $y: 0}\nbind: {'a$${b}': '$${c}'}\nfeatures: [{column: a, transforms: [map: {values: {'$${x}': 1}}, onehot: {categories: ['$${x}']}]}]\n", nil, Job{
+			Nulls: Nulls{Columns: map[string]string{"${x}": "nan", "$y": "0"}}, Bind: map[string]OneOrMore{"a${b}": {"${c}"}},
+			Specs: []feature.Feature{{Column: "a", Transforms: []feature.Step{
+				{Map: &feature.Map{Values: map[string]float64{"${x}": 1}}}, {OneHot: &feature.OneHot{Categories: []feature.Category{{feature.TextOf("${x}")}}}},
+			}}},
+		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got, err := decode(tc.text, tc.parameters)
@@ -197,6 +203,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a variable where there are only parameters", "output_prefix: ${DATA}\n", []string{"variables of the environment are replaced in paths only; make data a parameter"}},
 		{"a reference where nothing is replaced", "keep: ${date}\n", []string{"1:7: ${date} stands in keep, where nothing is replaced: that is done in paths"}},
 		{"a reference in a feature's text", "features: [{column: a, transforms: [fill: '${date}']}]\n", []string{"${date} stands in fill, where nothing is replaced"}},
+		{"a reference in a key", "nulls: {'${date}': 0}\npartitions: {'${X}': int32}\n", []string{"1:9: ${date} stands in a key of nulls, where nothing is replaced", "2:14: ${X} stands in a key of partitions"}},
 		{"a reference without end", "input: ${date\n", []string{"input has ${ without its }"}},
 		{"a reference of no name", "input: ${a-b}\n", []string{"${a-b}: a parameter is lower-case letters"}},
 		{"a parameter that is missing, once", "output: ${d}/${d}\n", []string{"1:9: parameter d is missing: give --set d=VALUE"}},

@@ -78,13 +78,13 @@ func comesBack(t failer, text string) {
 	if strings.ContainsRune(text, '\x00') || text == "" { // no column's name
 		return
 	}
-	source := "keep:\n  - " + yamlText(text) + " # " + comment(text) + "\nids: " + flowList([]string{text, text}) + "\n"
+	source := "keep:\n  - " + yamlText(text) + " # " + comment(text) + "\nids: " + flowList([]string{text, text}) + "\nbind: {" + yamlText(text) + ": " + yamlText(text) + "}\n"
 	job, err := decode(source, nil)
 	if err != nil {
 		t.Fatalf("%q as %q: %v", text, source, err)
 	}
-	if len(job.Keep) != 1 || job.Keep[0] != text || len(job.IDs) != 2 || job.IDs[1] != text {
-		t.Fatalf("%q as %q came back as %q and %q", text, source, job.Keep, job.IDs)
+	if len(job.Keep) != 1 || job.Keep[0] != text || len(job.IDs) != 2 || job.IDs[1] != text || len(job.Bind[text]) != 1 || job.Bind[text][0] != text {
+		t.Fatalf("%q as %q came back as %q, %q and %q", text, source, job.Keep, job.IDs, job.Bind)
 	}
 	var other struct{ Keep, IDs []string }
 	if err := yaml.Unmarshal([]byte(source), &other); err != nil || len(other.Keep) != 1 || other.Keep[0] != strings.ReplaceAll(text, "${", "$${") {

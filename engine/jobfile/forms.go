@@ -76,11 +76,7 @@ func (p *Nulls) fromNode(d *decoder, n *node, f tags) {
 		return
 	}
 	p.Columns = map[string]string{}
-	lines := map[string]int{}
-	for _, e := range n.entries {
-		if d.doubled(e, lines) {
-			continue
-		}
+	for _, e := range d.owned(n, f) {
 		inner := f
 		inner.name = f.name + " of " + quoted(e.key)
 		d.origins.note(joinPath(f.path, e.key), e.value.at)

@@ -77,11 +77,7 @@ func (p *Partitions) fromNode(d *decoder, n *node, f tags) {
 		return
 	}
 	var all dataset.Partitions
-	lines := map[string]int{}
-	for _, e := range n.entries {
-		if d.doubled(e, lines) {
-			continue
-		}
+	for _, e := range d.owned(n, f) {
 		c := dataset.PartitionColumn{Name: e.key, Type: dataset.PartitionType(e.value.text)}
 		switch {
 		case e.value.kind != textNode || c.Type == nil:
