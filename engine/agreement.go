@@ -121,7 +121,7 @@ func (o *Options) checkAgreement(all []agreement.Summary) error {
 	for _, l := range o.AgreementLimits.all() {
 		for i := range all {
 			s := &all[i]
-			if l.value == nil || s.Kind != l.kind || s.Rows == 0 {
+			if l.value == nil || s.Kind != l.kind || s.Rows == 0 { // of no rows none differs: a night without any is no alarm
 				continue
 			}
 			got, ok := l.of(s)

@@ -236,6 +236,33 @@ func TestAgreementOfFilteredRows(t *testing.T) {
 	}
 }
 
+// Where no row is scored nothing differs, and every limit holds; of one row a correlation
+// cannot be said, and is beyond any limit.
+func TestAgreementOfNoRows(t *testing.T) {
+	dir := t.TempDir()
+	in := writeSpans(t, filepath.Join(dir, "in.arrow"), nil, named{"i", fromJSON(t, arrow.PrimitiveTypes.Int64, "[0,1,2]")})
+	none := writeSpans(t, filepath.Join(dir, "none.arrow"), nil, named{"i", fromJSON(t, arrow.PrimitiveTypes.Int64, "[]")})
+	x := func(v float64) *float64 { return &v }
+	opts := engine.Options{
+		Models:          []engine.ModelOptions{{Name: "a", Model: labelled(t, 0, 2, 4)}, {Name: "b", Model: labelled(t, 0, 2, 4)}},
+		AgreementLimits: engine.AgreementLimits{MaxMeanDifference: x(0), MaxDifference: x(0), MinRankCorrelation: x(0.9), MaxPSI: x(0), MinEqualLabels: x(1)},
+	}
+	for i, c := range []struct {
+		input, where string
+		rows         int64 // that are scored
+		says         string
+	}{{in, "i > 5", 0, ""}, {none, "", 0, ""}, {in, "i > 1", 1, "min_rank_correlation is 0.9, and it is not a number"}, {in, "", 3, ""}} {
+		opts.Inputs, opts.Where, opts.Output = []string{c.input}, c.where, filepath.Join(dir, fmt.Sprint("out", i, ".arrow"))
+		if c.says == "" {
+			if summary := mustRun(t, opts); summary.Rows.Scored != c.rows {
+				t.Errorf("%s where %q: %+v; want %d scored", c.input, c.where, summary.Rows, c.rows)
+			}
+		} else if _, err := run(t, opts); !errors.Is(err, engine.ErrDisagree) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s where %q: Run() = %v; want ErrDisagree that says %q", c.input, c.where, err, c.says)
+		}
+	}
+}
+
 // Which prediction is compared with which: those of one kind and name, then the only
 // ones of a kind, or what a model's compare says.
 func TestWhatIsCompared(t *testing.T) {
