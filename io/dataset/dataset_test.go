@@ -125,6 +125,20 @@ func TestSchemaDifferencesAreAllListed(t *testing.T) {
 	}
 }
 
+// A column that one file has more often than the first does is not said to be missing there.
+func TestSchemaDifferencesOfDoubledColumns(t *testing.T) {
+	f := newFakes(t)
+	a := f.add(t, "a", fakeFile{fields: []arrow.Field{idField, nameField, nameField}})
+	b := f.add(t, "b", fakeFile{fields: []arrow.Field{idField, nameField, idField, idField}})
+	_, err := Open(t.Context(), []string{a, b}, f.options())
+	want := fmt.Sprintf(`files have different schemas: compared with %[1]q:
+  column "id" stands once in the first file, and 3 times in %[2]q
+  column "name" stands twice in the first file, and once in %[2]q`, a, b)
+	if diff := cmp.Diff(want, fmt.Sprint(err)); diff != "" {
+		t.Errorf("message (-want +got):\n%s", diff)
+	}
+}
+
 // Files that differ alike share a line, and every difference has one.
 func TestSchemaDifferencesOfManyFiles(t *testing.T) {
 	f := newFakes(t)

@@ -27,6 +27,9 @@ type Difference struct {
 	Column string
 	Want   arrow.DataType // in the first file
 	Got    arrow.DataType // in File
+	// InFirst and InFile are how many columns of this name the two have, where both have some
+	// and not as many.
+	InFirst, InFile int
 	// Alike is a column that File has more than the first one, and whose name differs from
 	// Column in capitals alone; empty where there is none.
 	Alike string
@@ -35,6 +38,8 @@ type Difference struct {
 // what says the difference without the file.
 func (d Difference) what() string {
 	switch {
+	case d.InFirst != d.InFile:
+		return fmt.Sprintf("column %q stands %s in the first file, and %s in", d.Column, times(d.InFirst), times(d.InFile))
 	case d.Got == nil:
 		if d.Alike != "" {
 			return fmt.Sprintf("column %q (%s) is missing, and there is %q, in", d.Column, d.Want, d.Alike)
@@ -44,6 +49,17 @@ func (d Difference) what() string {
 		return fmt.Sprintf("column %q (%s) is not in the first file, and is in", d.Column, d.Got)
 	}
 	return fmt.Sprintf("column %q is %s in the first file, and %s in", d.Column, d.Want, d.Got)
+}
+
+func times(n int) string {
+	switch n {
+	case 1:
+		return "once"
+	case 2:
+		return "twice"
+	default:
+		return fmt.Sprintf("%d times", n)
+	}
 }
 
 // SchemaError lists every difference of every file from the first. It wraps

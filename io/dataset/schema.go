@@ -162,6 +162,11 @@ func noteCapitals(diffs []Difference) {
 func compareColumn(file, name string, want, got *shape) []Difference {
 	var diffs []Difference
 	a, b := want.index[name], got.index[name]
+	if len(a) != len(b) && len(a) > 0 && len(b) > 0 {
+		return []Difference{{
+			File: file, Column: name, Want: want.schema.Field(a[0]).Type, Got: got.schema.Field(b[0]).Type, InFirst: len(a), InFile: len(b),
+		}}
+	}
 	for i := range max(len(a), len(b)) {
 		diff := Difference{File: file, Column: name}
 		if i < len(a) {
