@@ -342,6 +342,12 @@ func TestBadFeatureRows(t *testing.T) {
 			`feature "f", row 0: text "x" is no number; correct the data`,
 		},
 		{
+			"a NaN that becomes an integer by a rule that there is", `[{"name": "f", "column": "x", "transforms": [{"fill": "nan"}, {"cast": {"to": "int64", "round": "trunc"}}]}]`,
+			Options{},
+			[]string{"3 f value NaN is no integer of 64 bits", "4 f value NaN is no integer of 64 bits"},
+			`feature "f", row 3: value NaN is no integer of 64 bits; correct the data, or fill and clip it before`,
+		},
+		{
 			"a null that is left, by default", `[{"name": "f", "column": "x", "transforms": [{"log1p": {}}]}]`,
 			Options{},
 			[]string{"3 f null"},

@@ -174,7 +174,7 @@ func (c *Cast) round(t *tile, l *lane) {
 		v, ok := c.whole(l.f[r])
 		if !ok {
 			advice := "correct the data, or fill and clip it before"
-			if l.f[r] != math.Trunc(l.f[r]) {
+			if f := l.f[r]; f == f && f != math.Trunc(f) {
 				advice = "say how it is rounded: round: trunc, floor or nearest"
 			}
 			t.bad(l, r, fmt.Sprintf("value %v is no integer of 64 bits", l.f[r]), advice)
