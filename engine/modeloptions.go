@@ -172,8 +172,11 @@ func (o *Options) validateModels(bad func(f string, args ...any)) {
 		}
 		return
 	}
-	if o.Model != "" || o.ModelSHA256 != "" {
-		bad("one model and a list of models: say each in the list of models, with its name")
+	if o.Model != "" {
+		bad("--model (%s) names one model, and models lists others: list each in models, with its name", o.Model)
+	}
+	if o.ModelSHA256 != "" {
+		bad("--model-sha256 is of one model, and there are several: say whose it is, by its name")
 	}
 	if len(o.Models) > mostModels {
 		bad("%d models: at most %d are scored in one pass", len(o.Models), mostModels)

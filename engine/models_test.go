@@ -144,7 +144,7 @@ func TestModelsThatCannotBeOneRun(t *testing.T) {
 		{"a name twice", []engine.ModelOptions{m("a", model), m("a", model)}, nil, engine.ErrUsage, `two are named "a"`},
 		{"a name that is none", []engine.ModelOptions{m("1/a", model)}, nil, engine.ErrUsage, "a letter first"},
 		{"no path", []engine.ModelOptions{m("a", "")}, nil, engine.ErrUsage, `"a" has no model`},
-		{"a model beside the list", []engine.ModelOptions{m("a", model)}, func(o *engine.Options) { o.Model = model }, engine.ErrUsage, "list of models"},
+		{"a model beside the list", []engine.ModelOptions{m("a", model)}, func(o *engine.Options) { o.Model = model }, engine.ErrUsage, "list each in models, with its name"},
 		{"another layout", []engine.ModelOptions{{Name: "a", Model: model, OutputLayout: "wide"}}, nil, engine.ErrUsage, "output_layout (wide)"},
 		{"a file that is not there", []engine.ModelOptions{m("a", model), m("b", "no.onnx")}, nil, models.ErrModel, `model "b": `},
 		{"another file than pinned", []engine.ModelOptions{m("a", model), {Name: "b", Model: model, ModelSHA256: strings.Repeat("0", 64)}}, nil, models.ErrModel, `model "b": `},

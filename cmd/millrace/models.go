@@ -59,7 +59,11 @@ func (o *modelFlags) setModels(opts *engine.Options) error {
 		case m != nil:
 			all = append(all, engine.ModelOptions{Name: m[1], Model: m[2]})
 		case len(o.models) > 1:
-			return fmt.Errorf("%w: --model (%s): of several models each has a name: NAME=FILE, such as challenger=%s", engine.ErrUsage, text, text)
+			path := text
+			if name, rest, ok := strings.Cut(text, "="); ok && !strings.Contains(name, "/") {
+				path = rest // what stands before it is meant for a name
+			}
+			return fmt.Errorf("%w: --model (%s): of several models each has a name, of letters, digits, _ and -, a letter first: NAME=FILE, such as challenger=%s", engine.ErrUsage, text, path)
 		default:
 			opts.Model = text
 		}

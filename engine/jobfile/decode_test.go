@@ -169,6 +169,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a partition column of an unknown type", "partitions: {date: dat}\n", []string{`1:20: the type of partition column "date" must be`, `(did you mean "date"?)`}},
 		{"partition columns in no form", "partitions: date\n", []string{"1:13: partitions (date) must be auto, none or COLUMN=TYPE"}},
 		{"a model without a name", "models: [{model: x}]\n", []string{"an entry of models needs name"}},
+		{"a list of no models", "models: []\n", []string{"1:9: models lists none: give each model with its name"}},
 		{"a model of a bad name", "models: [{name: 1x, model: x}]\n", []string{`name is "1x", and must be letters, digits, _ and -`}},
 		{"a fate of duplicates that there is not", "unique: {columns: [a], on: drop}\n", []string{`on is "drop", and must be auto, count`}},
 		{"a scalar", "hello\n", []string{"a job file must be keys and values, and here is a text"}},

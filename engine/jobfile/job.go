@@ -169,6 +169,7 @@ func Decode(path string, text []byte, given Given) (*Job, error) {
 	d.parameters(root, given.Parameters)
 	job := &Job{origins: d.origins, file: s}
 	d.value(root, reflect.ValueOf(job).Elem(), tags{name: "a job file"})
+	d.checkModels(root)
 	fitted := job.include(d, given)
 	d.unusedParameters(root, given.Parameters)
 	if err := problemsOf(path, append([]*source{s}, fitted...)...); err != nil {

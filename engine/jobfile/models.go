@@ -22,6 +22,13 @@ type ModelEntry struct {
 	Compare      map[string]string    `json:"compare,omitempty" doc:"which prediction of the first model each of this one is compared with, both without prefix; default: outputs of the same kind"`
 }
 
+// checkModels refuses a list of no models, which is none of those that need one.
+func (d *decoder) checkModels(root *node) {
+	if n := root.field("models"); n != nil && n.kind == listNode && len(n.items) == 0 {
+		d.bad(n.at, "models lists none: give each model with its name, or say the one by model")
+	}
+}
+
 // options are the entry as the engine takes it.
 func (m *ModelEntry) options() engine.ModelOptions {
 	o := engine.ModelOptions{
