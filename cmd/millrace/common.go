@@ -125,17 +125,57 @@ func (o *commonOptions) print(s streams, r report) error {
 	return r.Text(s.Out)
 }
 
-// joinColumns splits a comma separated list, without empty entries.
+// joinTexts splits a comma separated list, without empty entries.
+func joinTexts(lists []string) []string {
+	var all []string
+	for _, list := range lists {
+		for text := range strings.SplitSeq(list, ",") {
+			if text = strings.TrimSpace(text); text != "" {
+				all = append(all, text)
+			}
+		}
+	}
+	return all
+}
+
+// joinColumns splits a comma separated list of names, without empty entries. As in CSV, a
+// name in double quotes keeps its commas and the blanks at its ends, and has a quote by two.
 func joinColumns(lists []string) []string {
 	var all []string
 	for _, list := range lists {
-		for name := range strings.SplitSeq(list, ",") {
-			if name = strings.TrimSpace(name); name != "" {
+		for list != "" {
+			name, rest, quoted := quotedName(list)
+			if !quoted {
+				name, rest, _ = strings.Cut(list, ",")
+				name = strings.TrimSpace(name)
+			}
+			if list = rest; name != "" {
 				all = append(all, name)
 			}
 		}
 	}
 	return all
+}
+
+// quotedName is a list's first name, where that stands in quotes, and what comes after its
+// comma.
+func quotedName(list string) (name, rest string, ok bool) {
+	rest, ok = strings.CutPrefix(strings.TrimSpace(list), `"`)
+	for ok {
+		var part string
+		if part, rest, ok = strings.Cut(rest, `"`); !ok {
+			break // it does not end: the quote is one of the name's
+		}
+		name += part
+		if after, twice := strings.CutPrefix(rest, `"`); twice {
+			name, rest = name+`"`, after
+			continue
+		}
+		rest = strings.TrimSpace(rest)
+		after, more := strings.CutPrefix(rest, ",")
+		return name, after, more || rest == ""
+	}
+	return "", "", false
 }
 
 // readList reads a list flag: comma separated names, or @FILE with one name a

@@ -83,7 +83,7 @@ func wordDefaults(fs *pflag.FlagSet) {
 func (o *runOptions) addFitFlags(fs *pflag.FlagSet) {
 	addPartitionsFlag(fs, &o.Partitions)
 	o.lines.AddFlags(fs)
-	fs.StringArrayVar(&o.ids, "ids", nil, "comma separated `COLUMNS` that identify a row; they come first in the output, and in rejects")
+	fs.StringArrayVar(&o.ids, "ids", nil, "comma separated `COLUMNS` that identify a row; they come first in the output, and in rejects; in this list as in others, a name with a comma or with blanks at its ends stands in double quotes")
 	fs.StringArrayVar(&o.keep, "keep", nil, "comma separated `COLUMNS` to pass through to the output")
 	fs.StringVar(&o.Where, "where", "", "`EXPRESSION` on the input's columns, such as 'dep_delay != nil && distance > 0'; rows for which it is not true are left out and counted as filtered, and files and row groups that cannot hold others are not read (see docs/filters.md)")
 	o.columns.AddFlags(fs)

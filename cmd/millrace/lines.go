@@ -58,9 +58,9 @@ func (o *lineOptions) addForms(fs *pflag.FlagSet) {
 func (o *lineOptions) set(opts *engine.Options) error {
 	opts.InputFormat = o.format
 	opts.Lines = lines.Options{
-		NullValues: joinColumns(o.nulls), Delimiter: o.delimiter, Header: lines.Header(o.header), Nested: lines.Nested(o.nested),
+		NullValues: joinTexts(o.nulls), Delimiter: o.delimiter, Header: lines.Header(o.header), Nested: lines.Nested(o.nested),
 		Encoding: o.encoding, Quote: o.quote, Comment: o.comment, SkipLines: o.skip, Decimal: o.decimal, Thousands: o.thousands,
-		TrueValues: joinColumns(o.truths), FalseValues: joinColumns(o.falsehoods), DateFormat: o.date, TimestampFormat: o.timestamp,
+		TrueValues: joinTexts(o.truths), FalseValues: joinTexts(o.falsehoods), DateFormat: o.date, TimestampFormat: o.timestamp,
 	}
 	var err error
 	if opts.Lines.ColumnNames, err = readList("column-names", o.names); err != nil {
