@@ -51,6 +51,7 @@ from sklearn.utils.validation import check_is_fitted
 FORMAT = "features/1"
 NAN = {"number": ".nan"}  # JSON has no NaN
 REJECT = "reject"
+HALF = np.dtype(np.float16)
 SINGLE = np.dtype(np.float32)
 DOUBLE = np.dtype(np.float64)
 VERSION = tuple(int(part) for part in sklearn.__version__.split(".")[:2])
@@ -340,6 +341,7 @@ def _member(transformer: Any, values: Sequence[Value], weight: float | None) -> 
 
 def _weighted(value: Value, weight: float) -> Value:
     dtype = _dtype_of(lambda x: x * weight, value)
+    _check_half(value, dtype)
     step = {"scale": {"multiply": _held(weight, dtype), "add": 0.0}}
     return replace(value.number().then(step), dtype=dtype, rounded=dtype == SINGLE)
 
@@ -390,10 +392,20 @@ def _split(value: Value) -> list[Value]:
 
 
 def _precision(values: Sequence[Value], fitted: np.dtype | None = None) -> np.dtype:
-    """What scikit-learn computes in: float32 where all columns of a step are, else
-    float64 (sklearn.utils.check_array with dtype=FLOAT_DTYPES)."""
+    """What scikit-learn computes in: float16 or float32 where all columns of a step are,
+    else float64 (sklearn.utils.check_array with dtype=FLOAT_DTYPES)."""
     dtype = _common(values) or fitted
-    return SINGLE if dtype == SINGLE else DOUBLE
+    return dtype if dtype in (HALF, SINGLE) else DOUBLE
+
+
+def _check_half(value: Value, dtype: np.dtype | None) -> None:
+    """No feature computes in float16, which differs from float64 by thousands of float32 steps."""
+    if dtype == HALF:
+        raise NotExpressible(
+            f"{value.column}: scikit-learn computes in float16 here, as all columns of the step "
+            "are float16, and features do not: make them float32 before fitting "
+            '(frame.astype("float32")), which loses nothing; the data to score may stay float16'
+        )
 
 
 def _line(value: Value, names: tuple[str, str], less: float | None, by: float | None) -> Value:
@@ -431,6 +443,8 @@ def _numbers(
 ) -> list[Value]:
     values = _columns(values)
     dtype = _precision(values, fitted)
+    for value in values:
+        _check_half(value, dtype)
     return [replace(null(value), dtype=dtype) for value in values]
 
 
@@ -493,6 +507,9 @@ def _binarizer(t: Binarizer, values: Sequence[Value]) -> list[Value]:
 
 def _k_bins(t: KBinsDiscretizer, values: Sequence[Value]) -> list[Value]:
     out = []
+    values = _columns(values)
+    if _common(values) == HALF:  # which it computes in float64
+        values = [replace(value, dtype=DOUBLE) for value in values]
     numbers = _numbers(values, null=Value.whole)
     for value, edges, count in zip(numbers, t.bin_edges_, t.n_bins_):
         if t.dtype is not None and np.dtype(t.dtype) == SINGLE and value.dtype != SINGLE:
@@ -533,6 +550,7 @@ def _function(t: FunctionTransformer, values: Sequence[Value]) -> list[Value]:
 
 def _clip(value: Value, low: float | None, high: float | None) -> Value:
     dtype = _dtype_of(lambda x: np.clip(x, low, high), value)
+    _check_half(value, dtype)
     return replace(value.then({"clip": _range(low, high, dtype)}), dtype=dtype)
 
 

@@ -159,6 +159,19 @@ class Export(unittest.TestCase):
         with self.assertWarnsRegex(UserWarning, "StandardScaler does not tell the type"):
             mf.export(StandardScaler().fit(FRAME[["x"]]))
 
+    def test_float16_is_exact_where_nothing_is_computed_in_it(self) -> None:
+        half = np.array([0.85253906, 1.5, -2.25, np.nan, 1000.5], np.float16)
+        frame = pd.DataFrame({"h": half, "x": np.array([3, 1, 4, 1, 5], np.float32)})
+        for t in (
+            make_column_transformer((SimpleImputer(), ["h"]), (np_abs(), ["h"])),
+            make_pipeline(SimpleImputer(), cases.KBinsDiscretizer(3, encode="ordinal")),
+            StandardScaler(),  # in float32, with x
+        ):
+            want = np.asarray(t.fit_transform(frame))
+            for row, values in zip(frame.to_dict("records"), want):
+                got = loop.compute(mf.export(t, frame)["features"], row)
+                self.assertTrue(_within_one_ulp(got, values).all(), f"{t}: {got}, want {values}")
+
     def test_a_feature_without_values_is_left_out(self) -> None:
         t = OneHotEncoder(drop="first").fit(FRAME.assign(s="a")[["s", "n"]])
         with self.assertWarnsRegex(UserWarning, "s: every category is dropped"):
@@ -184,12 +197,36 @@ class Export(unittest.TestCase):
         self.assertEqual((scale["mean"], scale["std"]), (t.mean_[0], t.scale_[0]))
 
 
+def np_abs() -> FunctionTransformer:
+    return FunctionTransformer(np.abs, feature_names_out="one-to-one")
+
+
 class Doubled(StandardScaler):
     def transform(self, X: Any, copy: Any = None) -> Any:
         return 2 * super().transform(X, copy)
 
 
 class Refusals(unittest.TestCase):
+    def test_what_is_computed_in_float16_is_refused(self) -> None:
+        frame = pd.DataFrame({"h": np.array([0.85253906, 1.5, -2.25, 1000.5], np.float16)})
+        weighted = make_column_transformer(("passthrough", ["h"]))
+        weighted.transformer_weights = {"passthrough": 3}
+        for t in (
+            StandardScaler(),
+            MinMaxScaler(),
+            RobustScaler(),
+            cases.MaxAbsScaler(),
+            cases.Binarizer(threshold=0.1),
+            make_pipeline(SimpleImputer(), StandardScaler()),
+            FunctionTransformer(np.clip, kw_args={"a_min": 0.1, "a_max": 1}),
+            FunctionTransformer(np.log1p),
+            weighted,
+        ):
+            with self.subTest(t), self.assertRaisesRegex(mf.NotExpressible, "^h: .*float16"):
+                mf.export(t.fit(frame), frame)
+        with self.assertRaisesRegex(mf.NotExpressible, "^h: .*float16"):
+            mf.export(MinMaxScaler().fit(frame))  # whose fitted values tell the type
+
     def test_what_cannot_be_expressed_is_named(self) -> None:
         x, s = FRAME[["x"]], FRAME[["s"]]
         holed = pd.DataFrame({"s": pd.Series(["a", None, np.nan], dtype=object)})
