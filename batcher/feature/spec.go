@@ -130,8 +130,8 @@ func (HashAlgorithm) Values() []string { return []string{string(XXH64), string(M
 // instant. A date is midnight of such a clock.
 type DateTime struct {
 	Part     TimePart `json:"part" doc:"year, month (1 to 12), day (of the month), day_of_year (from 1), weekday (Monday is 0), hour, minute, second, or epoch (seconds since 1970-01-01 UTC, with fractions)"`
-	Zone     string   `json:"zone,omitempty" doc:"the time zone whose clocks show the part, such as Europe/Berlin; default: the column's own"`
-	FromZone string   `json:"from_zone,omitempty" doc:"the time zone of times that say none, such as UTC"`
+	Zone     string   `json:"zone,omitempty" pattern:"." form:"a time zone's name or offset" doc:"the time zone whose clocks show the part, such as Europe/Berlin; default: the column's own"`
+	FromZone string   `json:"from_zone,omitempty" pattern:"." form:"a time zone's name or offset" doc:"the time zone of times that say none, such as UTC"`
 	Cyclic   Cyclic   `json:"cyclic,omitempty" doc:"the place on the circle of the part's period instead of the part: sin, cos, or both (two values)"`
 }
 

@@ -177,6 +177,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"two transforms in one entry", "features:\n- column: a\n  transforms:\n  - fill: 0\n    log1p:\n", []string{"5:5: a transform is one name with its settings, and here are 2"}},
 		{"a transform without its settings", "features: [{column: a, transforms: [onehot]}]\n", []string{"onehot needs settings"}},
 		{"settings for a transform without", "features: [{column: a, transforms: [log1p: {base: 2}]}]\n", []string{"log1p has no settings"}},
+		{"a time zone of no name", "features: [{column: a, transforms: [datetime: {part: hour, zone: '', from_zone: \"\"}]}]\n", []string{`1:66: zone is "", and must be a time zone's name or offset`, `1:81: from_zone is ""`}},
 		{"a transform without a setting that it needs", "features: [{column: a, transforms: [datetime: {zone: UTC}]}]\n", []string{"datetime needs part"}},
 		{"a feature of nothing", "features: [{name: a}]\n", []string{"a feature needs column, or columns"}},
 		{"a category of nothing", "features: [{column: a, transforms: [onehot: {categories: [[]]}]}]\n", []string{"is a list of no categories"}},
