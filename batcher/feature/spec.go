@@ -14,7 +14,7 @@ type Feature struct {
 // Step is one transform: exactly one of its fields is set. In a job file it is a
 // map of one key, or the bare name for a transform that needs no setting.
 type Step struct {
-	Fill      *Scalar    `json:"fill,omitempty" doc:"what a null or a NaN becomes: a number or a text; reject, and its row is bad; or nan"`
+	Fill      *Scalar    `json:"fill,omitempty" doc:"what a null or a NaN becomes: a number or a text; reject, and its row is left out whatever on_bad_row says; or nan"`
 	Clip      *Clip      `json:"clip,omitempty" doc:"numbers outside of a range become its ends; NaN stays"`
 	Scale     *Scale     `json:"scale,omitempty" doc:"a linear function: one of mean and std, min and max, center and scale, multiply and add"`
 	Log1p     *Plain     `json:"log1p,omitempty" doc:"the natural logarithm of 1 + x"`
