@@ -84,7 +84,7 @@ func (t *Tally) AddNumbers(n Numbers) {
 
 // counts says whether a row counts.
 func (n *Numbers) counts(i int) bool {
-	return !(n.Out != nil && n.Out[n.First+i]) && math.Abs(n.Champion[i]) <= mostNumber && math.Abs(n.Challenger[i]) <= mostNumber
+	return (n.Out == nil || !n.Out[n.First+i]) && math.Abs(n.Champion[i]) <= mostNumber && math.Abs(n.Challenger[i]) <= mostNumber
 }
 
 // allCount says that all numbers of both sides count. It asks without branches: floats of
