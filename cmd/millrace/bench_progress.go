@@ -39,7 +39,7 @@ func showBenchProgress(s streams, common *commonOptions, opts *bench.Options) (f
 	const whole = 1000
 	var now atomic.Value // of what is measured
 	now.Store("")
-	container := mpb.New(mpb.WithOutput(s.Err), mpb.WithWidth(26), mpb.WithRefreshRate(200*time.Millisecond))
+	container, ended := s.newBars(200 * time.Millisecond)
 	bar := container.AddBar(whole, mpb.BarRemoveOnComplete(),
 		mpb.PrependDecorators(decor.Name("measuring  "), decor.Percentage(decor.WC{W: 5})),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return now.Load().(string) })),
@@ -58,6 +58,6 @@ func showBenchProgress(s streams, common *commonOptions, opts *bench.Options) (f
 		} else {
 			bar.Abort(true)
 		}
-		container.Wait()
+		ended()
 	}
 }

@@ -80,9 +80,9 @@ func (o *commonOptions) logger(s streams) *slog.Logger {
 	case o.Quiet:
 		return slog.New(slog.DiscardHandler)
 	case o.LogFormat == "json":
-		return slog.New(slog.NewJSONHandler(s.Err, nil))
+		return slog.New(slog.NewJSONHandler(s.lines(), nil))
 	default:
-		return slog.New(tint.NewTextHandler(s.Err, &tint.Options{TimeFormat: time.DateTime, NoColor: !isTerminal(s.Err)}))
+		return slog.New(tint.NewTextHandler(s.lines(), &tint.Options{TimeFormat: time.DateTime, NoColor: !isTerminal(s.Err)}))
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -89,14 +90,59 @@ func share(rows, total int64) float64 {
 
 func round(seconds float64) float64 { return float64(int64(seconds*100)) / 100 }
 
+// screen is a stream for lines, which go above the bar while there is one: the bar is
+// drawn again and again, over what was written behind it.
+type screen struct {
+	mu  sync.Mutex
+	err io.Writer
+	bar io.Writer // nil: there is none
+}
+
+// Write implements io.Writer, for whole lines.
+func (s *screen) Write(line []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bar != nil {
+		if n, err := s.bar.Write(line); err == nil {
+			return n, nil // else the bar has ended
+		}
+	}
+	return s.err.Write(line)
+}
+
+// lines is where log lines go.
+func (s streams) lines() io.Writer {
+	if s.screen == nil {
+		return s.Err
+	}
+	return s.screen
+}
+
+// newBars begins a bar's place at the end of the screen; done must be called when it has ended.
+func (s streams) newBars(refresh time.Duration) (container *mpb.Progress, done func()) {
+	container = mpb.New(mpb.WithOutput(s.Err), mpb.WithWidth(26), mpb.WithRefreshRate(refresh))
+	set := func(bar io.Writer) {
+		if s.screen != nil {
+			s.screen.mu.Lock()
+			defer s.screen.mu.Unlock()
+			s.screen.bar = bar
+		}
+	}
+	set(container)
+	return container, func() {
+		container.Wait()
+		set(nil)
+	}
+}
+
 type progressBar struct {
-	container *mpb.Progress
-	bar       *mpb.Bar
+	bar  *mpb.Bar
+	done func()
 }
 
 func newProgressBar(s streams, p *engine.Progress, started time.Time) *progressBar {
 	unknown := p.TotalRows == engine.UnknownRows
-	container := mpb.New(mpb.WithOutput(s.Err), mpb.WithWidth(26), mpb.WithRefreshRate(100*time.Millisecond))
+	container, done := s.newBars(100 * time.Millisecond)
 	rate := func(decor.Statistics) string {
 		rows := doneRows(p)
 		speed := float64(rows-p.RowsTaken.Load()) / time.Since(started).Seconds() // of this start
@@ -116,7 +162,7 @@ func newProgressBar(s streams, p *engine.Progress, started time.Time) *progressB
 			return fmt.Sprintf("%s of %s rows", si(float64(doneRows(p))), si(float64(p.TotalRows)))
 		}), decor.Any(rate)),
 	)
-	return &progressBar{container: container, bar: bar}
+	return &progressBar{bar: bar, done: done}
 }
 
 func (b *progressBar) update(p *engine.Progress) {
@@ -137,7 +183,7 @@ func (b *progressBar) finish(p *engine.Progress, ok bool) {
 	} else {
 		b.bar.Abort(false)
 	}
-	b.container.Wait()
+	b.done()
 }
 
 // si writes a count in three figures, such as 1.23 M.

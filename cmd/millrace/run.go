@@ -29,14 +29,15 @@ import (
 // streams are where a command reads and writes: data and answers on Out,
 // everything else on Err.
 type streams struct {
-	In  io.Reader
-	Out io.Writer
-	Err io.Writer
+	In     io.Reader
+	Out    io.Writer
+	Err    io.Writer
+	screen *screen // Err, for lines while a bar is at its end; nil: there is never one
 }
 
 // run is the whole program but for os.Exit.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
-	s := streams{In: stdin, Out: stdout, Err: stderr}
+	s := streams{In: stdin, Out: stdout, Err: stderr, screen: &screen{err: stderr}}
 	common := &commonOptions{args: args}
 	defer collectEarly()()
 	defer func() {

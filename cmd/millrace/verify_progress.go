@@ -53,14 +53,15 @@ func showVerifyProgress(s streams, common *commonOptions, p *ledger.VerifyProgre
 
 // verifyBar is made with the first update; nil before.
 type verifyBar struct {
-	container *mpb.Progress
-	bar       *mpb.Bar
+	bar  *mpb.Bar
+	done func()
 }
 
 func (b *verifyBar) update(s streams, p *ledger.VerifyProgress, started time.Time) *verifyBar {
 	if b == nil {
-		b = &verifyBar{container: mpb.New(mpb.WithOutput(s.Err), mpb.WithWidth(26), mpb.WithRefreshRate(100*time.Millisecond))}
-		b.bar = b.container.AddBar(0, mpb.BarRemoveOnComplete(),
+		container, done := s.newBars(100 * time.Millisecond)
+		b = &verifyBar{done: done}
+		b.bar = container.AddBar(0, mpb.BarRemoveOnComplete(),
 			mpb.PrependDecorators(decor.Name("verifying  "), decor.Percentage(decor.WC{W: 5})),
 			mpb.AppendDecorators(decor.Any(func(decor.Statistics) string {
 				bytes := p.Bytes.Load()
@@ -79,5 +80,5 @@ func (b *verifyBar) finish() {
 		return
 	}
 	b.bar.Abort(true)
-	b.container.Wait()
+	b.done()
 }
