@@ -85,15 +85,17 @@ type Assembler struct {
 	rejectBad bool
 	segment   Segment // that is being packed
 	first     int     // its first row in the batch
+	absent    []bool  // by row of the tensors: see standIn
 }
 
 // packer makes one input.
 type packer interface {
 	pack(a *Assembler, batch *Batch, in *Input) error
+	repeat(a *Assembler, in *Input, row int)
 }
 
 // NewAssembler makes an Assembler for batches of at most rows rows. With a
-// plan of fixed rows, every tensor has exactly that many, padded with zeros.
+// plan of fixed rows, every tensor has exactly that many, padded with a row of the batch.
 func (p *Plan) NewAssembler(rows int, lossy LossyCasts) *Assembler {
 	a := &Assembler{plan: p, packers: make([]packer, len(p.Bindings)), fixed: p.FixedRows}
 	a.tensors.Inputs = make([]Input, len(p.Bindings))
@@ -116,9 +118,8 @@ func (p *Plan) NewAssembler(rows int, lossy LossyCasts) *Assembler {
 // itself is worth a copy. It is called before the first Assemble.
 func (a *Assembler) UseMemory(memory func(bytes int) ([]byte, error)) { a.memory = memory }
 
-// Pad has every tensor made with as many rows as a batch can have, the last ones
-// zeros, as with a plan of fixed rows: for who computes one shape fastest. It is
-// called before the first Assemble.
+// Pad has every tensor made with as many rows as a batch can have, as with a plan of
+// fixed rows: for who computes one shape fastest. It is called before the first Assemble.
 func (a *Assembler) Pad() { a.fixed = a.rows }
 
 // Assemble makes the tensors of a batch, which it borrows. Its error is a
@@ -158,6 +159,7 @@ func (a *Assembler) pack(batch *Batch, rows int) error {
 			return err
 		}
 	}
+	a.standIn(batch.Rows)
 	return nil
 }
 

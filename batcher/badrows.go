@@ -11,8 +11,8 @@ import (
 // RejectBad has rows whose values cannot become part of a tensor rejected, where
 // Assemble would fail otherwise: nulls where none are allowed, values that a cast
 // does not allow or that are not finite, bytes that are not text and lists of another
-// length. Such a row keeps its place in the tensors, with something in it that nobody
-// may look at. It is called before the first Assemble.
+// length. Such a row keeps its place in the tensors, where another row of the batch stands
+// in for it, if all are not rejected. It is called before the first Assemble.
 func (a *Assembler) RejectBad() { a.rejectBad = true }
 
 // RowError says which row cannot become part of a tensor, and why.

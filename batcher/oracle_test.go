@@ -26,6 +26,7 @@ type outcome struct {
 	nulls      []int64
 	rounded    []int64
 	rejects    map[rejectedRow]bool // true where the null policy asks for it
+	unknown    bool                 // what the rows have, all of which are rejected
 }
 
 // rejectedRow is a row of a batch and the column to blame.
@@ -55,12 +56,32 @@ func plainLoop(batch *Batch, plan *Plan, input int, rules rules) *outcome {
 			row++
 		}
 	}
-	for ; row < plan.FixedRows; row++ {
-		for range b.Width {
-			out.elements = append(out.elements, element{})
+	out.standIn(batch.Rows, plan.FixedRows, b.Width)
+	return out
+}
+
+// standIn puts the first row that is not rejected in the place of padding and of those
+// that are.
+func (o *outcome) standIn(rows, fixed, width int) {
+	absent := map[int]bool{}
+	for at := range o.rejects {
+		absent[at.row] = true
+	}
+	first := 0
+	for absent[first] {
+		first++
+	}
+	if o.unknown = first >= rows; o.unknown {
+		o.elements = append(o.elements, make([]element, max(fixed-rows, 0)*width)...)
+		return
+	}
+	for row := range max(rows, fixed) {
+		if row >= rows {
+			o.elements = append(o.elements, o.elements[first*width:(first+1)*width]...)
+		} else if absent[row] {
+			copy(o.elements[row*width:], o.elements[first*width:(first+1)*width])
 		}
 	}
-	return out
 }
 
 // place is a row of a segment and of the batch.

@@ -21,6 +21,10 @@ type stringPacker struct {
 	offsets []int64
 	text    []byte
 	columns []texts
+	spare   struct { // what a tensor is written anew in
+		offsets []int64
+		text    []byte
+	}
 
 	evaluator *feature.Evaluator // of computed features; nil where there are none
 	computed  [][]rowText        // by feature: its tile
