@@ -61,6 +61,8 @@ func checkSchema(schema *arrow.Schema) error {
 //	dense unions  a slice panics: its offsets are cut twice
 //	              (rebaseDenseUnionValueOffsets)
 //	views         a slice is written with all text of the array it is cut from
+//	sparse unions a slice panics that ends near the codes' end, where no padding follows
+//	              that (getTruncatedBuffer)
 //
 // The caller releases the result.
 func compacted(mem memory.Allocator, batch arrow.RecordBatch) (arrow.RecordBatch, error) {
@@ -98,8 +100,8 @@ func compact(mem memory.Allocator, c arrow.Array) (arrow.ArrayData, error) {
 		return compactUnion(mem, c.(*array.DenseUnion))
 	case dt.ID() == arrow.STRING_VIEW || dt.ID() == arrow.BINARY_VIEW:
 		return compactViews(mem, c.Data()), nil
-	case contains(dt, arrow.DENSE_UNION, arrow.SPARSE_UNION):
-		return nil, nil // cannot be joined; its views stay large
+	case contains(dt, arrow.SPARSE_UNION):
+		return padUnions(mem, c.Data()), nil // cannot be joined; its views stay large
 	case contains(dt, arrow.LIST_VIEW, arrow.LARGE_LIST_VIEW, arrow.STRING_VIEW, arrow.BINARY_VIEW):
 		// A copy starts at row 0 at every depth, so that what is within it can
 		// be replaced.
@@ -111,6 +113,37 @@ func compact(mem memory.Allocator, c arrow.Array) (arrow.ArrayData, error) {
 		return compactWithin(mem, whole.Data()), nil
 	}
 	return nil, nil
+}
+
+// codesPadding is how far behind a slice of a union's type codes the encoder reads at most.
+const codesPadding = 63
+
+// padUnions copies the type codes of sparse unions within data that have too little behind
+// them; nil where none has, and data may stay.
+func padUnions(mem memory.Allocator, data arrow.ArrayData) arrow.ArrayData {
+	dt, buffers := data.DataType(), data.Buffers()
+	if e, ok := dt.(arrow.ExtensionType); ok {
+		dt = e.StorageType()
+	}
+	padded := false
+	if dt.ID() == arrow.SPARSE_UNION && cap(buffers[1].Bytes())-buffers[1].Len() < codesPadding {
+		codes := memory.NewResizableBuffer(mem)
+		defer codes.Release()
+		codes.Resize(buffers[1].Len() + codesPadding)
+		clear(codes.Bytes()[copy(codes.Bytes(), buffers[1].Bytes()):])
+		buffers, padded = []*memory.Buffer{buffers[0], codes}, true
+	}
+	children := slices.Clone(data.Children())
+	for i, c := range children {
+		if copied := padUnions(mem, c); copied != nil {
+			defer copied.Release()
+			children[i], padded = copied, true
+		}
+	}
+	if !padded {
+		return nil
+	}
+	return array.NewData(data.DataType(), data.Len(), buffers, children, data.NullN(), data.Offset())
 }
 
 // compactWithin replaces the views within data.
