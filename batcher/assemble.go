@@ -57,6 +57,7 @@ type Tensors struct {
 	Rows    int // rows of the batch, without padding
 	Inputs  []Input
 	Rejects []Reject // in no order; a row may be named more than once
+	Sound   int      // the first row that is not rejected; -1 where all are, and nothing need run
 }
 
 // Assembler makes the tensors of batches of up to Rows rows in buffers of its
@@ -159,7 +160,7 @@ func (a *Assembler) pack(batch *Batch, rows int) error {
 			return err
 		}
 	}
-	a.standIn(batch.Rows)
+	a.tensors.Sound = a.standIn(batch.Rows)
 	return nil
 }
 

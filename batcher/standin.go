@@ -4,12 +4,12 @@ import "slices"
 
 // standIn has a row of the batch stand in for those that are not there: rejected ones,
 // whose values may be missing, and padding. A model that takes the row takes them too, as
-// it need not take zeros: one that divides, or knows some categories alone. Where all rows
-// of the batch are rejected, there is none.
-func (a *Assembler) standIn(rows int) {
+// it need not take zeros: one that divides, or knows some categories alone. It returns that
+// row; -1 where all of the batch are rejected, or it has none.
+func (a *Assembler) standIn(rows int) int {
 	made := max(rows, a.fixed)
 	if len(a.tensors.Rejects) == 0 && made == rows {
-		return
+		return 0
 	}
 	a.absent = append(a.absent[:0], make([]bool, made)...)
 	for _, r := range a.tensors.Rejects {
@@ -17,7 +17,7 @@ func (a *Assembler) standIn(rows int) {
 	}
 	row := slices.Index(a.absent[:rows], false)
 	if row < 0 {
-		return
+		return row
 	}
 	for i := rows; i < made; i++ {
 		a.absent[i] = true
@@ -25,6 +25,7 @@ func (a *Assembler) standIn(rows int) {
 	for i, p := range a.packers {
 		p.repeat(a, &a.tensors.Inputs[i], row)
 	}
+	return row
 }
 
 // repeat copies a row of the tensor to the absent ones. In a view these have values

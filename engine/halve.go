@@ -13,6 +13,7 @@ import (
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/models"
 )
 
 // halving finds the rows that a batch fails for in ONNX Runtime, which does not say:
@@ -58,23 +59,24 @@ func rowsFail(ctx context.Context, err error) bool {
 	return ok && ctx.Err() == nil && !errors.Is(err, ort.ErrOutOfMemory) && !errors.Is(err, ort.ErrDevice)
 }
 
-// halve scores a result's batch, which failed as a whole, row by row as far as need
-// be. When every row fails, and one of zeros and empty texts too, then it is the model that
-// fails, and the error wraps cause.
-func (w *worker) halve(ctx context.Context, res *result, cause error) error {
+// halve scores a result's batch, which failed as a whole, row by row as far as need be;
+// sound is a row of it that has all values, or -1. When every row fails, and one of zeros and
+// empty texts too, and rows from all over the input, then it is the models that fail, and the
+// error wraps cause.
+func (w *worker) halve(ctx context.Context, res *result, sound int, cause error) error {
 	h := &halving{worker: w, res: res}
 	defer func() {
-		for _, p := range h.pieces {
-			p.release()
-		}
+		h.release()
 		w.seen.since(w.assembler.Counts()) // pieces were counted with their batch
 	}()
-	if err := h.split(ctx, 0, res.batch.Rows, cause); err != nil {
-		return err
+	if sound >= 0 {
+		if err := h.split(ctx, 0, res.batch.Rows, cause); err != nil {
+			return err
+		}
 	}
 	if len(h.pieces) == 0 {
-		if err := h.blank(ctx); err != nil {
-			return fmt.Errorf("%w; so do all rows of the batch, %s, and a row of zeros and empty texts: the model is taken to be at fault", cause, humanize.Comma(int64(res.batch.Rows)))
+		if err := h.standIn(ctx, cause); err != nil {
+			return err
 		}
 	}
 	for _, f := range h.bad {
@@ -83,6 +85,13 @@ func (w *worker) halve(ctx context.Context, res *result, cause error) error {
 		}
 	}
 	return h.join()
+}
+
+func (h *halving) release() {
+	for _, p := range h.pieces {
+		p.release()
+	}
+	h.pieces = nil
 }
 
 // enough says that the run fails for a row, whatever the others do: that some row does
@@ -102,7 +111,7 @@ func (h *halving) split(ctx context.Context, from, to int, cause error) error {
 		if h.enough() {
 			return nil
 		}
-		err := h.run(ctx, half[0], half[1])
+		_, err := h.run(ctx, half[0], half[1])
 		if err != nil && rowsFail(ctx, err) {
 			err = h.split(ctx, half[0], half[1], err)
 		}
@@ -113,35 +122,87 @@ func (h *halving) split(ctx context.Context, from, to int, cause error) error {
 	return nil
 }
 
-// run runs some rows.
-func (h *halving) run(ctx context.Context, from, to int) error {
+// run runs some rows, unless all of them were rejected before. It returns the first that
+// was not, or -1.
+func (h *halving) run(ctx context.Context, from, to int) (sound int, err error) {
+	part := someRows(h.res.batch, from, to)
+	tensors, err := h.worker.assembler.Assemble(part)
+	if err != nil || tensors.Sound < 0 {
+		part.Release()
+		return -1, err
+	}
+	sound = from + tensors.Sound
+	return sound, h.compute(ctx, part, tensors, from)
+}
+
+// someRows are some rows of a batch, as one that the caller releases. Its rows' places in
+// the input are not to be asked for.
+func someRows(batch *batcher.Batch, from, to int) *batcher.Batch {
 	part := &batcher.Batch{Rows: to - from}
 	first := 0 // the segment's first row in the batch
-	for _, s := range h.res.batch.Segments {
+	for _, s := range batch.Segments {
 		start, end := max(from-first, 0), min(to-first, s.Rows)
 		first += s.Rows
 		if start >= end {
 			continue
 		}
-		s.From, s.Rows = s.From+start, end-start // whose Origin nobody asks for
+		s.From, s.Rows = s.From+start, end-start
 		s.Record.Retain()
 		part.Segments = append(part.Segments, s)
 	}
-	tensors, err := h.worker.assembler.Assemble(part)
-	if err != nil {
-		part.Release()
-		return err
-	}
-	return h.compute(ctx, part, tensors, from)
+	return part
 }
 
-// blank runs a row of zeros in the place of the batch's first one, which is bad as all are.
-func (h *halving) blank(ctx context.Context) error {
+// standIn has another row's predictions in the place of those of the batch's first one, which
+// has none, as all have: of a row of zeros and empty texts or, where the models do not take
+// it, of the witness. Its error wraps cause, and blames the models.
+func (h *halving) standIn(ctx context.Context, cause error) error {
 	tensors, err := h.worker.assembler.Blank(1)
+	if err == nil && h.compute(ctx, &batcher.Batch{Rows: 1}, tensors, 0) == nil {
+		return nil
+	}
+	row, tried, err := h.worker.scoring.witness.find(ctx, h.worker)
 	if err != nil {
 		return err
 	}
-	return h.compute(ctx, &batcher.Batch{Rows: 1}, tensors, 0)
+	if row != nil {
+		if tensors, err = h.worker.assembler.Assemble(row); err == nil {
+			return h.compute(ctx, someRows(row, 0, 1), tensors, 0)
+		}
+		return err
+	}
+	if len(h.bad) == 0 && h.unscored() == nil {
+		return nil
+	}
+	also := "and a row of zeros and empty texts"
+	if tried > 0 {
+		also = fmt.Sprintf("a row of zeros and empty texts, and the %s rows tried from all over the input", humanize.Comma(int64(tried)))
+	}
+	return fmt.Errorf("%w; so do all rows of the batch, %s, %s: the model is taken to be at fault", cause, humanize.Comma(int64(h.res.batch.Rows)), also)
+}
+
+// unscored makes predictions of zeros and empty texts, for a batch all of whose rows were
+// rejected before any ran: the models are not to blame, whatever they take.
+func (h *halving) unscored() error {
+	p := piece{result: &result{batch: &batcher.Batch{Rows: 1}}}
+	for _, s := range h.worker.outputs {
+		if s.item == nil {
+			p.release()
+			return fmt.Errorf("%w: output %q has an unknown shape", ErrOutputShape, s.value.Name)
+		}
+		data := tensorData{offsets: make([]int64, s.width()+1)}
+		if s.value.Elem != models.String {
+			data = tensorData{buffer: memory.NewBufferBytes(make([]byte, s.width()*s.value.Elem.Bytes()))}
+		}
+		arrays, err := s.columns(data, 1)
+		if err != nil {
+			p.release()
+			return err
+		}
+		p.predictions, p.fields = append(p.predictions, arrays...), append(p.fields, s.fields()...)
+	}
+	h.pieces = append(h.pieces, p)
+	return nil
 }
 
 // compute runs assembled rows, and takes them over.

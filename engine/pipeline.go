@@ -25,6 +25,7 @@ type pipeline struct {
 	collector *collector
 	newScorer func() scorer
 	devices   *devices // nil on the CPU
+	witness   *witness // that is found among the rows of a stream; nil in tests
 
 	scorers []scorer
 }

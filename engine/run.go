@@ -152,7 +152,7 @@ func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progre
 // newPipeline is the way of the rows to the collector.
 func (c *collector) newPipeline(scoring *scoring) *pipeline {
 	o := &c.plan.Options
-	line := &pipeline{plan: c.plan, source: c.plan.Dataset, progress: c.progress, collector: c, devices: scoring.devices}
+	line := &pipeline{plan: c.plan, source: c.plan.Dataset, progress: c.progress, collector: c, devices: scoring.devices, witness: &scoring.witness}
 	scoring.usePool(min(int(line.waitingRows())/o.BatchRows+2*o.Workers, maxPooled))
 	line.newScorer = func() scorer { return scoring.worker(o.BatchRows, c.progress) }
 	return line

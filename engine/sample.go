@@ -9,6 +9,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/io/dataset"
 )
 
 // sample is the first rows of the input, decoded and held, to measure with.
@@ -28,35 +29,47 @@ const sampleShare = 32
 // releases them.
 func (p *Plan) readSample(ctx context.Context, rows int) (*sample, error) {
 	s := &sample{}
-	most := int64(max(rows, leastPulled)) * sampleShare
+	most := mostRead(rows)
 	for _, part := range p.Parts {
 		for _, ref := range part.Spans {
-			if p.where.passingRows(ref) == 0 {
-				continue
-			}
-			sieve := p.where.newSieve(ref)
-			err := p.Dataset.ReadSpan(ctx, ref, p.Columns, func(r arrow.RecordBatch) error {
-				c, err := sieve.sift(r)
-				if err != nil {
-					return err
-				}
-				s.add(c, rows)
-				if most -= r.NumRows(); s.rows >= rows || most <= 0 {
-					return errEnough
-				}
-				return nil
-			})
-			sieve.close()
-			if errors.Is(err, errEnough) {
+			if most <= 0 || s.rows >= rows {
 				return s, nil
 			}
-			if err != nil {
+			if err := p.sampleSpan(ctx, s, ref, rows, &most); err != nil {
 				s.release()
 				return nil, err
 			}
 		}
 	}
 	return s, nil
+}
+
+// mostRead is how many rows are read for a sample at most.
+func mostRead(rows int) int64 { return int64(max(rows, leastPulled)) * sampleShare }
+
+// sampleSpan adds the first rows of a span that pass the filter, until the sample has
+// rows or no more than most were read, of which it takes them.
+func (p *Plan) sampleSpan(ctx context.Context, s *sample, ref dataset.SpanRef, rows int, most *int64) error {
+	if p.where.passingRows(ref) == 0 {
+		return nil
+	}
+	sieve := p.where.newSieve(ref)
+	defer sieve.close()
+	err := p.Dataset.ReadSpan(ctx, ref, p.Columns, func(r arrow.RecordBatch) error {
+		c, err := sieve.sift(r)
+		if err != nil {
+			return err
+		}
+		s.add(c, rows)
+		if *most -= r.NumRows(); s.rows >= rows || *most <= 0 {
+			return errEnough
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
 }
 
 // add takes a chunk's rows over, up to so many of the sample's.

@@ -17,6 +17,7 @@ type scoring struct {
 	columns  []bool                          // bindings whose columns the sessions take where they lie; see columnar.go
 	outputs  []outputSpec
 	pool     *outputPool
+	witness  witness
 
 	duplicates duplicateSource // of the workers made from now on; nil where they are no rejects
 }
@@ -133,6 +134,7 @@ func (s *scoring) worker(rows int, progress *Progress) *worker {
 }
 
 func (s *scoring) close() error {
+	s.witness.release()
 	if s.devices != nil {
 		return s.devices.close()
 	}

@@ -245,6 +245,7 @@ func (c *streamCrew) next() (*intake, error) {
 		rows.record = record.NewSlice(0, 0)
 	}
 	defer rows.record.Release()
+	c.pipeline.witness.offer(rows.record)
 	in.filtered = in.read - rows.rows()
 	columns := make([]arrow.Array, len(plan.PassedAt))
 	for i, at := range plan.PassedAt {

@@ -136,7 +136,7 @@ func (w *worker) score(ctx context.Context, batch *batcher.Batch) (*result, erro
 	stop = stopwatch(&w.progress.infer)
 	err = w.compute(ctx, res)
 	if rowsFail(ctx, err) {
-		err = w.halve(ctx, res, err)
+		err = w.halve(ctx, res, tensors.Sound, err)
 	}
 	stop()
 	if err == nil && w.refusesNaN {
