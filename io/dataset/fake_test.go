@@ -164,6 +164,10 @@ func (r *fakeReader) yieldBatch(first, rows int64, columns []int, yield func(arr
 				fb.Append(row)
 			case *array.StringBuilder:
 				fb.Append(strconv.FormatInt(row, 10))
+			case *array.LargeStringBuilder:
+				fb.Append(strconv.FormatInt(row, 10))
+			case *array.StringViewBuilder:
+				fb.Append(strconv.FormatInt(row, 10))
 			default:
 				fb.AppendNull()
 			}

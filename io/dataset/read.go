@@ -34,6 +34,12 @@ func (r *spanRead) batch(b arrow.RecordBatch) error {
 		columns = r.fill.columns(b)
 		defer r.fill.rest()
 	}
+	columns, widened := r.widen(columns)
+	defer func() {
+		for _, c := range widened {
+			c.Release()
+		}
+	}()
 	if r.badBatch = r.fits(columns, b.NumRows()); r.badBatch != nil {
 		return r.badBatch
 	}

@@ -65,7 +65,8 @@ func (s *shape) subset(names []string) (*arrow.Schema, error) {
 // dataset's shape.
 // Equal means the same types under the same names: the order of columns, the
 // nullability of top-level columns and all metadata may differ. Nested types
-// must agree in their children's nullability too.
+// must agree in their children's nullability too. Top-level texts, and bytes, of several types
+// become the widest one.
 func (d *Dataset) reconcile(drift Drift) error {
 	first := d.files[0]
 	fields := slices.Clone(first.shape.schema.Fields())
@@ -86,8 +87,13 @@ func (d *Dataset) reconcile(drift Drift) error {
 				continue // the paths' values count
 			}
 			for i, k := range src.shape.index[name] {
-				if i < len(at) {
-					fields[at[i]].Nullable = fields[at[i]].Nullable || src.shape.schema.Field(k).Nullable
+				if i >= len(at) {
+					continue
+				}
+				field, own := &fields[at[i]], src.shape.schema.Field(k)
+				field.Nullable = field.Nullable || own.Nullable
+				if !arrow.TypeEqual(field.Type, own.Type) && alike(field.Type, own.Type) {
+					field.Type = widest(own.Type)
 				}
 			}
 		}
@@ -175,7 +181,7 @@ func compareColumn(file, name string, want, got *shape) []Difference {
 		if i < len(b) {
 			diff.Got = got.schema.Field(b[i]).Type
 		}
-		if diff.Want == nil || diff.Got == nil || !arrow.TypeEqual(diff.Want, diff.Got) {
+		if diff.Want == nil || diff.Got == nil || !alike(diff.Want, diff.Got) {
 			diffs = append(diffs, diff)
 		}
 	}
