@@ -54,6 +54,12 @@ var (
 
 func fsl(k int32, elem arrow.DataType) arrow.DataType { return arrow.FixedSizeListOf(k, elem) }
 
+// tensorOf is a schema of one column v of tensors, as Arrow's extension type says their shape.
+func tensorOf(storage arrow.DataType, shape string) *arrow.Schema {
+	meta := arrow.NewMetadata([]string{"ARROW:extension:name", "ARROW:extension:metadata"}, []string{"arrow.fixed_shape_tensor", shape})
+	return arrow.NewSchema([]arrow.Field{{Name: "v", Type: storage, Metadata: meta}}, nil)
+}
+
 func TestBind(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -152,6 +158,27 @@ func TestBind(t *testing.T) {
 			schemaOf("image", fsl(30, fsl(28, arrow.PrimitiveTypes.Uint8))),
 			Options{},
 			"image: vector [30 28] <- image[0] exact, viewable\ncolumns image, fixed rows 0",
+		},
+		{
+			"nested lists whose dimensions come together",
+			[]models.Value{input("image", models.Float32, -1, 6, 1, 28)},
+			schemaOf("image", fsl(2, fsl(3, fsl(28, f32)))),
+			Options{},
+			"image: vector [6 1 28] <- image[0] exact, viewable\ncolumns image, fixed rows 0",
+		},
+		{
+			"a tensor of the model's shape",
+			[]models.Value{input("v", models.Float32, -1, 2, 3)},
+			tensorOf(fsl(6, f32), `{"shape":[2,3],"permutation":[0,1]}`),
+			Options{},
+			"v: vector [2 3] <- v[0] exact, viewable\ncolumns v, fixed rows 0",
+		},
+		{
+			"a tensor tells an open shape",
+			[]models.Value{input("v", models.Float32, -1, -1, 3)},
+			tensorOf(fsl(6, f32), `{"shape":[2,3]}`),
+			Options{},
+			"v: vector [2 3] <- v[0] exact, viewable\ncolumns v, fixed rows 0",
 		},
 		{
 			"a variable list takes the model's width",

@@ -1,7 +1,12 @@
 package batcher
 
 import (
+	"encoding/json"
 	"fmt"
+	"slices"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/ipc"
 
 	"github.com/millrace/millrace/models"
 )
@@ -29,6 +34,15 @@ func (b *binder) bindVector(in *models.Value, e entry) error {
 		dims = []int64{want} // every list is checked to have this length
 	}
 	total := product(dims)
+	shape, err := tensorShape(f)
+	switch {
+	case err != nil:
+		return err
+	case shape != nil && product(shape) != total:
+		return fmt.Errorf("column %q is a tensor of shape %v in lists of %d values", f.Name, shape, total)
+	case shape != nil:
+		dims = shape
+	}
 	switch {
 	case total == 0:
 		return fmt.Errorf("column %q is a %s, which holds no values for model input %q", f.Name, f.Type, in.Name)
@@ -39,6 +53,10 @@ func (b *binder) bindVector(in *models.Value, e entry) error {
 	case open == 0:
 		for _, d := range in.Shape[1:] {
 			binding.Item = append(binding.Item, d.Size)
+		}
+		if !merges(dims, binding.Item) && !merges(binding.Item, dims) {
+			return fmt.Errorf("model input %q wants rows of shape %v, but column %q is a %s of shape %v: values would come to stand in other places; a flat list of %d is taken as the model orders it",
+				in.Name, binding.Item, f.Name, f.Type, dims, total)
 		}
 	case !in.HasShape || open == 1 && len(in.Shape) == 2 && len(dims) == 1:
 		binding.Item = dims
@@ -64,4 +82,47 @@ func (b *binder) bindVector(in *models.Value, e entry) error {
 	binding.Width = int(total)
 	b.plan.Bindings = append(b.plan.Bindings, binding)
 	return nil
+}
+
+// merges says whether dimensions become others by making one of some side by side, which leaves
+// all values in their order. Dimensions of one element decide no value's place.
+func merges(fine, coarse []int64) bool {
+	for _, c := range coarse {
+		n := int64(1)
+		for ; n < c && len(fine) > 0; fine = fine[1:] {
+			n *= fine[0]
+		}
+		if n != c {
+			return false
+		}
+	}
+	return product(fine) == 1
+}
+
+// tensorShape is that of a column of Arrow's extension type for tensors of a fixed shape, which
+// lie in flat lists; nil for other columns. The error says that values lie in another order.
+//
+// Source: https://arrow.apache.org/docs/format/CanonicalExtensions.html#fixed-shape-tensor
+func tensorShape(f arrow.Field) ([]int64, error) {
+	name, text := "", ""
+	if t, ok := f.Type.(arrow.ExtensionType); ok {
+		name, text = t.ExtensionName(), t.Serialize()
+	} else if f.HasMetadata() {
+		name, _ = f.Metadata.GetValue(ipc.ExtensionTypeKeyName)
+		text, _ = f.Metadata.GetValue(ipc.ExtensionMetadataKeyName)
+	}
+	if name != "arrow.fixed_shape_tensor" {
+		return nil, nil
+	}
+	var tensor struct {
+		Shape       []int64 `json:"shape"`
+		Permutation []int   `json:"permutation"`
+	}
+	if err := json.Unmarshal([]byte(text), &tensor); err != nil {
+		return nil, fmt.Errorf("column %q is a tensor whose shape cannot be read: %w", f.Name, err)
+	}
+	if !slices.IsSorted(tensor.Permutation) {
+		return nil, fmt.Errorf("column %q is a tensor of shape %v whose dimensions are permuted, %v: write it in the order that the model takes", f.Name, tensor.Shape, tensor.Permutation)
+	}
+	return tensor.Shape, nil
 }

@@ -157,6 +157,30 @@ func TestBindRefuses(t *testing.T) {
 			[]string{`model input "v" wants 8 values a row, but column "v" is a fixed_size_list<item: float32, nullable>[4] of 4`},
 		},
 		{
+			"an image in another order of dimensions",
+			[]models.Value{input("v", models.Float32, -1, 2, 1, 3)},
+			schemaOf("v", fsl(1, fsl(3, fsl(2, f32)))), Options{},
+			[]string{`model input "v" wants rows of shape [2 1 3], but column "v" is a fixed_size_list<item: fixed_size_list<item: fixed_size_list<item: float32, nullable>[2], nullable>[3], nullable>[1] of shape [1 3 2]: values would come to stand in other places; a flat list of 6 is taken as the model orders it`},
+		},
+		{
+			"a tensor in another order of dimensions",
+			[]models.Value{input("v", models.Float32, -1, 3, 2)},
+			tensorOf(fsl(6, f32), `{"shape":[2,3]}`), Options{},
+			[]string{`model input "v" wants rows of shape [3 2], but column "v" is a fixed_size_list<item: float32, nullable>[6] of shape [2 3]: values would come to stand in other places; a flat list of 6 is taken as the model orders it`},
+		},
+		{
+			"a tensor whose dimensions are permuted",
+			[]models.Value{input("v", models.Float32, -1, 2, 3)},
+			tensorOf(fsl(6, f32), `{"shape":[2,3],"permutation":[1,0]}`), Options{},
+			[]string{`column "v" is a tensor of shape [2 3] whose dimensions are permuted, [1 0]: write it in the order that the model takes`},
+		},
+		{
+			"a tensor of another size than its lists",
+			[]models.Value{input("v", models.Float32, -1, 2, 3)},
+			tensorOf(fsl(6, f32), `{"shape":[2,2]}`), Options{},
+			[]string{`column "v" is a tensor of shape [2 2] in lists of 6 values`},
+		},
+		{
 			"a flat list does not tell an open shape",
 			[]models.Value{input("v", models.Float32, -1, -1, 2)},
 			schemaOf("v", fsl(4, f32)),

@@ -184,7 +184,7 @@ func TestModelsAreReplayed(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := h.Newest().Manifest
-	if len(m.Models) != len(refs) || m.Models[1].Name != refs[1].Name || m.Model != m.Models[0].ModelFile || len(m.Models[0].SHA256) != 64 {
+	if len(m.Models) != len(refs) || m.Models[1].Name != refs[1].Name || !cmp.Equal(m.Model, m.Models[0].ModelFile) || len(m.Models[0].SHA256) != 64 {
 		t.Errorf("models of the manifest = %+v, first %+v; want all %d", m.Models, m.Model, len(refs))
 	}
 	if again := mustRun(t, opts); !again.Already {

@@ -57,7 +57,8 @@ type Plan struct {
 	// follows is the manifest from which new files were told; see StageOptions.Follows.
 	follows *string
 	// choice is what the run was frozen to; nil before it starts.
-	choice *Choice
+	choice  *Choice
+	learned []arrow.Field // the prediction columns, where only a Run tells them; see learnFields
 	// digested is how the inputs were digested; nil before everything is read.
 	digested *DigestChoice
 	// duplicates are those of --unique; nil before they are looked for, and without it.

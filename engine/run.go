@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
+	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/engine/sink"
@@ -110,6 +112,9 @@ func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progre
 	}
 	defer func() { err = errors.Join(err, scoring.close()) }()
 	scoring.reject(found)
+	if err := p.learnFields(ctx, scoring); err != nil {
+		return nil, err
+	}
 	if progress.OnChoice != nil {
 		progress.OnChoice(p.choice)
 	}
@@ -174,9 +179,28 @@ func infer(specs []outputSpec, values []models.Value) error {
 	return nil
 }
 
-// emptyFields are the prediction columns of a run without rows; an output
-// whose shape only a row could tell counts as one value a row.
+// learnFields finds the prediction columns of parts that filters may leave without rows, where
+// the signature does not tell them: by a row of zeros and empty texts, or by the witness.
+func (p *Plan) learnFields(ctx context.Context, s *scoring) error {
+	open := slices.ContainsFunc(p.outputs, func(o outputSpec) bool { return o.item == nil && o.value.Kind != models.SequenceOfMaps })
+	if !open || s.devices != nil || p.Options.Where == "" && p.Dataset.Rows() > 0 {
+		return nil
+	}
+	w := s.worker(p.Options.BatchRows, p.NewProgress())
+	h := &halving{worker: w, res: &result{batch: &batcher.Batch{}}}
+	defer h.release()
+	if err := h.standIn(ctx, ErrOutputShape); err == nil && len(h.pieces) > 0 { // else they are a guess
+		p.learned = h.pieces[0].fields
+	}
+	return errors.Join(context.Cause(ctx), w.close())
+}
+
+// emptyFields are the prediction columns of a part without rows; an output whose shape
+// only a row could tell, and none did, counts as one value a row.
 func (p *Plan) emptyFields() []arrow.Field {
+	if p.learned != nil {
+		return p.learned
+	}
 	var fields []arrow.Field
 	for i := range p.outputs {
 		s := p.outputs[i]

@@ -60,5 +60,10 @@ func modelFile(m *models.Model) ledger.ModelFile {
 	if m.ProducerVersion != "" {
 		producer += " " + m.ProducerVersion
 	}
-	return ledger.ModelFile{Path: absolute(m.Path), SHA256: m.SHA256, Bytes: m.Bytes, Version: m.ModelVersion, Producer: producer}
+	f := ledger.ModelFile{Path: absolute(m.Path), SHA256: m.SHA256, Bytes: m.Bytes, Version: m.ModelVersion, Producer: producer}
+	for _, e := range m.External {
+		f.FileSHA256 = m.FileSHA256
+		f.Weights = append(f.Weights, ledger.WeightFile{Path: e.Location, SHA256: e.SHA256, Bytes: e.Bytes})
+	}
+	return f
 }

@@ -260,6 +260,33 @@ func TestReplayPassesOverFilteredRows(t *testing.T) {
 	}
 }
 
+// Parts that a filter leaves without rows, the first or all of them, have the columns that a
+// model gives which does not say how many: those of a part with rows.
+func TestPartsWithoutRowsOfAnOpenModel(t *testing.T) {
+	dir := t.TempDir()
+	in, numbers := filepath.Join(dir, "in.arrow"), make([]string, 40)
+	for i := range numbers {
+		numbers[i] = strconv.Itoa(i)
+	}
+	list := "[" + strings.Join(numbers, ",") + "]"
+	writeSpans(t, in, []int64{10, 10, 10, 10}, named{"id", fromJSON(t, arrow.PrimitiveTypes.Int64, list)}, named{"a", fromJSON(t, arrow.PrimitiveTypes.Float32, list)}, named{"b", fromJSON(t, arrow.PrimitiveTypes.Float32, list)})
+	model := onnxtest.Write(t, onnxtest.Identity(pb.TensorProto_FLOAT, "A", "B"))
+	for i, c := range []struct {
+		where string
+		rows  int64
+	}{{"id >= 0", 40}, {"id < 10", 10}, {"id >= 10", 30}, {"id % 10 < 5 && id >= 20", 10}, {"id > 100", 0}} {
+		for _, out := range []string{fmt.Sprintf("out-%d", i), fmt.Sprintf("out-%d.parquet", i)} {
+			summary := mustRun(t, engine.Options{
+				Model: model, Features: []string{"a", "b"}, Inputs: []string{in}, Output: filepath.Join(dir, out), IDs: []string{"id"}, BatchRows: 4, PartRows: 10, MaxRejects: -1, Where: c.where,
+			})
+			columns := fmt.Sprint(summary.Manifest.Schema)
+			if summary.Rows.Scored != c.rows || !strings.Contains(columns, "fixed_size_list") {
+				t.Errorf("%s into %s: %d rows scored of columns %s; want %d, of lists", c.where, out, summary.Rows.Scored, columns, c.rows)
+			}
+		}
+	}
+}
+
 // Files may differ in columns that the run does not look at, and in no others.
 func TestDrift(t *testing.T) {
 	dir := t.TempDir()

@@ -119,6 +119,19 @@ func hashExternal(root *os.Root, location string) (file ExternalFile, err error)
 	return ExternalFile{Location: location, Bytes: n, SHA256: hex.EncodeToString(h.Sum(nil))}, nil
 }
 
+// digestOfAll is Model.SHA256 of a model whose own file has a digest.
+func digestOfAll(own string, files []ExternalFile) string {
+	if len(files) == 0 {
+		return own
+	}
+	h := sha256.New()
+	_, _ = fmt.Fprintf(h, "%s  -\n", own)
+	for _, f := range files {
+		_, _ = fmt.Fprintf(h, "%s  %s\n", f.SHA256, f.Location)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
 // readExternal reads the bytes of a tensor whose external data were checked when
 // the model was opened.
 func readExternal(folder string, t *onnxpb.TensorProto, size int64) (data []byte, err error) {

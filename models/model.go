@@ -41,9 +41,13 @@ type ExternalFile struct {
 // A Model is immutable; slices and maps in it are shared and must not be
 // changed.
 type Model struct {
-	Path   string
-	SHA256 string // hex digest of the file, also after a rewrite
-	Bytes  int64  // of the file
+	Path string
+	// SHA256 is the hex digest of the file, also after a rewrite. Where tensors lie in External
+	// files it is that of them all: of a text of one line each, the model's own first, as
+	// sha256sum prints them with what the model calls them ("-" for itself).
+	SHA256     string
+	FileSHA256 string // of the file alone
+	Bytes      int64  // of the file
 
 	IRVersion       int64
 	Opsets          []Opset

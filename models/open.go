@@ -101,9 +101,32 @@ func openBytes(path string, data []byte, opts Options) (*Model, *onnxpb.ModelPro
 	opts.EnsureDefaults()
 	digest := sha256.Sum256(data)
 	sum := hex.EncodeToString(digest[:])
-	if opts.SHA256 != "" && !strings.EqualFold(opts.SHA256, sum) {
-		return nil, nil, fmt.Errorf("%w: its SHA-256 is %s, not the pinned %s", ErrModel, sum, opts.SHA256)
+	m, p, err := checked(path, sum, data, opts)
+	if err := checkPin(opts.SHA256, sum, m); err != nil {
+		return nil, nil, err
 	}
+	return m, p, err
+}
+
+// checkPin holds a model whose file has a digest to one that is pinned, if any; m is nil where
+// the file is no model.
+func checkPin(pin, own string, m *Model) error {
+	is := own
+	if m != nil {
+		is = m.SHA256
+	}
+	switch {
+	case pin == "", strings.EqualFold(pin, is):
+		return nil
+	case strings.EqualFold(pin, own):
+		return fmt.Errorf("%w: the pinned SHA-256 is of the .onnx file alone, and weights lie in other files too (%.80q is one): pin %s, which is of them all",
+			ErrModel, m.External[0].Location, is)
+	}
+	return fmt.Errorf("%w: its SHA-256 is %s, not the pinned %s", ErrModel, is, pin)
+}
+
+// checked is openBytes without a look at what is pinned. sum is the digest of data.
+func checked(path, sum string, data []byte, opts Options) (*Model, *onnxpb.ModelProto, error) {
 	p, err := parse(data, opts)
 	if err != nil {
 		return nil, nil, err
@@ -111,6 +134,7 @@ func openBytes(path string, data []byte, opts Options) (*Model, *onnxpb.ModelPro
 	m := &Model{
 		Path:            path,
 		SHA256:          sum,
+		FileSHA256:      sum,
 		Bytes:           int64(len(data)),
 		IRVersion:       p.GetIrVersion(),
 		Producer:        p.GetProducerName(),
@@ -143,6 +167,7 @@ func openBytes(path string, data []byte, opts Options) (*Model, *onnxpb.ModelPro
 	if m.External, err = checkExternal(m.folder, c.external); err != nil {
 		return nil, nil, err
 	}
+	m.SHA256 = digestOfAll(sum, m.External)
 	return m, p, nil
 }
 

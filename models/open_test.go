@@ -1,7 +1,9 @@
 package models
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,7 +42,7 @@ func TestOpenReads(t *testing.T) {
 	}
 	n := Dim{Size: -1, Param: "N"}
 	want := &Model{
-		Path: path, SHA256: m.SHA256, Bytes: int64(len(onnxtest.Bytes(t, sample()))),
+		Path: path, SHA256: m.SHA256, FileSHA256: m.SHA256, Bytes: int64(len(onnxtest.Bytes(t, sample()))),
 		IRVersion: 8, Opsets: []Opset{{"", 17}, {"ai.onnx.ml", 3}, {"org.example", 1}}, Producer: "onnxtest",
 		GraphName: "g", Doc: "doc", Metadata: map[string]string{"feature_names": `["a", "b,c"]`},
 		Inputs: []Value{{Name: "x", Elem: Float32, Shape: Shape{n, {Size: 2}, {Size: -1}}, HasShape: true}},
@@ -308,6 +310,46 @@ func TestExternalFiles(t *testing.T) {
 		}
 		if c.want == nil && (len(got.External) != 1 || got.External[0].Location != c.location || len(got.External[0].SHA256) != 64) {
 			t.Errorf("%s: External = %v", c.name, got.External)
+		}
+	}
+}
+
+// A model whose weights lie beside it is pinned by a digest of all, which its weights change.
+func TestDigestOfExternalFiles(t *testing.T) {
+	dir := t.TempDir()
+	path, weights := filepath.Join(dir, "m.onnx"), filepath.Join(dir, "w")
+	m := sample()
+	w := m.Graph.Initializer[0]
+	w.FloatData, w.DataLocation = nil, pb.TensorProto_EXTERNAL.Enum()
+	w.ExternalData = []*pb.StringStringEntryProto{{Key: new("location"), Value: new("w")}}
+	file := onnxtest.Bytes(t, m)
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, held := range []string{"12345678", "12345679"} {
+		if err := os.WriteFile(weights, []byte(held), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := Open(path, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := fmt.Sprintf("%x  -\n%x  w\n", sha256.Sum256(file), sha256.Sum256([]byte(held)))
+		if want := fmt.Sprintf("%x", sha256.Sum256([]byte(text))); got.SHA256 != want || got.FileSHA256 != fmt.Sprintf("%x", sha256.Sum256(file)) || seen[want] {
+			t.Errorf("SHA256 = %s, of the file %s; want %s", got.SHA256, got.FileSHA256, want)
+		}
+		for before := range seen {
+			if _, err := Open(path, Options{SHA256: before}); !errors.Is(err, ErrModel) {
+				t.Errorf("Open pinned to other weights = %v; want ErrModel", err)
+			}
+		}
+		seen[got.SHA256] = true
+		if _, err := Open(path, Options{SHA256: got.SHA256}); err != nil {
+			t.Errorf("Open of the pinned model = %v", err)
+		}
+		if _, err := Open(path, Options{SHA256: got.FileSHA256}); !errors.Is(err, ErrModel) || !strings.Contains(err.Error(), "pin "+got.SHA256) {
+			t.Errorf("Open by the digest of the file alone = %v; want an error that says what to pin", err)
 		}
 	}
 }

@@ -94,12 +94,23 @@ type Starter struct {
 // ModelFile is the model that made the predictions.
 type ModelFile struct {
 	Path   string `json:"path"`
-	SHA256 string `json:"sha256"`
+	SHA256 string `json:"sha256"` // of the file, or where it has Weights of them all (models.Model)
 	Bytes  int64  `json:"bytes"`
+	// FileSHA256 is of the file alone, and Weights are the files that it has tensors in; none
+	// for most models.
+	FileSHA256 string       `json:"file_sha256,omitempty"`
+	Weights    []WeightFile `json:"weights,omitempty"`
 	// Version and Producer are what the file says of itself: the version that whoever
 	// made it gave it, 0 for none, and the tool.
 	Version  int64  `json:"model_version,omitempty"`
 	Producer string `json:"producer,omitempty"`
+}
+
+// WeightFile is a file of a model's tensors.
+type WeightFile struct {
+	Path   string `json:"path"` // relative to the model's folder
+	SHA256 string `json:"sha256"`
+	Bytes  int64  `json:"bytes"`
 }
 
 // NamedModel is one of several models of a run.

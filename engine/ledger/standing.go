@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -155,9 +157,16 @@ func (v *verifier) standing() {
 				v.lookUpModel(m, r.Run)
 				continue
 			}
-			if f := (file{path: m.Path, digest: SHA256 + ":" + m.SHA256, bytes: m.Bytes}); !seen[f] {
-				seen[f] = true
-				v.lookAt(m.Path, r.Run, "model", stat(m.Path, m.Bytes, time.Time{}), m.Bytes, f.digest)
+			files := []WeightFile{{Path: m.Path, SHA256: cmp.Or(m.FileSHA256, m.SHA256), Bytes: m.Bytes}}
+			for _, w := range m.Weights {
+				w.Path = filepath.Join(filepath.Dir(m.Path), w.Path)
+				files = append(files, w)
+			}
+			for _, part := range files {
+				if f := (file{path: part.Path, digest: SHA256 + ":" + part.SHA256, bytes: part.Bytes}); !seen[f] {
+					seen[f] = true
+					v.lookAt(f.path, r.Run, "model", stat(f.path, f.bytes, time.Time{}), f.bytes, f.digest)
+				}
 			}
 		}
 		for i := range r.Manifest.Inputs {
