@@ -81,11 +81,47 @@ func (b *binder) shown() []string {
 // there.
 func (b *binder) entries(in *models.Value, names []string) ([]entry, error) {
 	entries := make([]entry, len(names))
-	problems := make([]error, len(names))
+	problems := make([]error, 0, len(names))
 	for i, name := range names {
-		entries[i], problems[i] = b.entry(in, name)
+		var err error
+		if entries[i], err = b.entry(in, name); err != nil {
+			problems = append(problems, err)
+		}
 	}
-	return entries, errors.Join(problems...)
+	return entries, errors.Join(shorten(problems, in)...)
+}
+
+// missingError says that a name is none of the data's.
+type missingError struct{ what, there string }
+
+func (e *missingError) Error() string { return e.what + "; " + e.there }
+
+// mostMissing are the names that are listed where more than that are missing.
+const mostMissing = 10
+
+// shorten has what is there said with the last of the names that are missing alone, and names the
+// first of them.
+func shorten(problems []error, in *models.Value) []error {
+	var short, missing []error
+	var last *missingError
+	for _, err := range problems {
+		m, ok := errors.AsType[*missingError](err)
+		if !ok {
+			short = append(short, err)
+			continue
+		}
+		if last != nil && len(missing) < mostMissing {
+			missing = append(missing, errors.New(last.what))
+		}
+		last = m
+	}
+	if last == nil {
+		return short
+	}
+	if more := len(problems) - len(short) - len(missing) - 1; more > 0 {
+		last = &missingError{fmt.Sprintf("and %d more of model input %q", more+1, in.Name), last.there}
+	}
+	return append(append(short, missing...), last)
 }
 
 func (b *binder) entry(in *models.Value, name string) (entry, error) {
@@ -103,10 +139,10 @@ func (b *binder) entry(in *models.Value, name string) (entry, error) {
 		return entry{name: name, field: b.schema.Field(at[0])}, nil
 	case 0:
 		if len(b.opts.Programs) > 0 {
-			return entry{}, fmt.Errorf("no feature or column %q for model input %q%s; there are %s", name, in.Name, nearest.DidYouMean(name, b.names()), quoted(b.names()))
+			return entry{}, &missingError{fmt.Sprintf("no feature or column %q for model input %q%s", name, in.Name, nearest.DidYouMean(name, b.names())), "there are " + quoted(b.names())}
 		}
 		columns := columnNames(b.schema)
-		return entry{}, fmt.Errorf("no column %q for model input %q%s; the data's columns are %s", name, in.Name, nearest.DidYouMean(name, columns), quoted(columns))
+		return entry{}, &missingError{fmt.Sprintf("no column %q for model input %q%s", name, in.Name, nearest.DidYouMean(name, columns)), "the data's columns are " + quoted(columns)}
 	default:
 		return entry{}, fmt.Errorf("column %q for model input %q stands %d times in the data; which one is meant cannot be told", name, in.Name, len(at))
 	}

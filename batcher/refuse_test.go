@@ -69,8 +69,18 @@ func TestBindRefuses(t *testing.T) {
 			"every unknown column is named, with the nearest", x3, schemaOf("dep_delay", f32, "distance", f32, "carrier", f32),
 			Options{Features: []string{"dep_dellay", "distance", "colour"}},
 			[]string{
-				`no column "dep_dellay" for model input "x" (did you mean "dep_delay"?); the data's columns are "dep_delay", "distance", "carrier"`,
+				`no column "dep_dellay" for model input "x" (did you mean "dep_delay"?)`,
 				`no column "colour" for model input "x"; the data's columns are "dep_delay", "distance", "carrier"`,
+			},
+		},
+		{
+			"of very many the first are named",
+			[]models.Value{input("x", models.Float32, -1, 14)}, schemaOf("a", f32),
+			Options{Features: strings.Split("q1 q2 q3 q4 q5 q6 q7 q8 q9 q10 q11 q12 q13 q14", " ")},
+			[]string{
+				`no column "q1" for model input "x"`, `no column "q2" for model input "x"`, `no column "q3" for model input "x"`, `no column "q4" for model input "x"`, `no column "q5" for model input "x"`,
+				`no column "q6" for model input "x"`, `no column "q7" for model input "x"`, `no column "q8" for model input "x"`, `no column "q9" for model input "x"`, `no column "q10" for model input "x"`,
+				`and 4 more of model input "x"; the data's columns are "a"`,
 			},
 		},
 		{

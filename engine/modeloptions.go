@@ -7,6 +7,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ledger"
@@ -160,6 +161,11 @@ func (o *Options) validateModels(bad func(f string, args ...any)) {
 	if err := secret.In(o.Model); err != nil {
 		bad("--model: %w", err)
 	}
+	for _, path := range append([]string{o.Model, o.Output}, modelPaths(o.Models)...) {
+		if !utf8.ValidString(path) {
+			bad("%q is not UTF-8, as which journal and manifest hold it: rename it", path)
+		}
+	}
 	pinned := func(sum string) {
 		if sum != "" && !modelDigest.MatchString(sum) {
 			bad("--model-sha256 (%.80q) must be a SHA-256 in hex, 64 digits", sum)
@@ -228,4 +234,12 @@ func placedModels(all []ModelOptions, files []ledger.NamedModel) ([]ModelOptions
 		all[i].Model, all[i].ModelSHA256 = files[i].Path, files[i].SHA256
 	}
 	return all, nil
+}
+
+func modelPaths(all []ModelOptions) []string {
+	paths := make([]string, len(all))
+	for i := range all {
+		paths[i] = all[i].Model
+	}
+	return paths
 }

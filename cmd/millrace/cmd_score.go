@@ -197,7 +197,7 @@ func (c *scorer) score(ctx context.Context) (*scoreReport, error) {
 	}
 	finish := showProgress(s, common, log, progress)
 	done := onSignal(ctx, func(cause error) {
-		log.Warn("stopping", "why", cause, "grace", o.grace)
+		log.Warn("stopping", "why", cause, "grace", o.grace.String())
 		plan.Stop(fmt.Errorf("%w: nothing is published", cause), o.grace)
 	})
 	summary, err := plan.Run(ctx, lib, progress)

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/engine/timeline"
 	"github.com/millrace/millrace/internal/secret"
@@ -114,15 +115,19 @@ type report interface {
 	Text(w io.Writer) error
 }
 
-// print writes a report in the form that was asked for.
-func (o *commonOptions) print(s streams, r report) error {
-	if o.JSON {
-		return writeJSON(s.Out, r)
+// print writes a report in the form that was asked for. Where it cannot be written, what it
+// is of was done all the same.
+func (o *commonOptions) print(s streams, r report) (err error) {
+	switch {
+	case o.JSON:
+		err = writeJSON(s.Out, r)
+	case !o.Quiet:
+		err = r.Text(s.Out)
 	}
-	if o.Quiet {
-		return nil
+	if _, failed := errors.AsType[*os.PathError](err); failed {
+		return fmt.Errorf("%w: the answer, on standard output; what was asked for is done: %w", ledger.ErrOutput, err)
 	}
-	return r.Text(s.Out)
+	return err
 }
 
 // joinTexts splits a comma separated list, without empty entries.

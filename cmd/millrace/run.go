@@ -229,7 +229,20 @@ func flagError(cmd *cobra.Command, err error) error {
 		}
 		return fmt.Errorf("%w: unknown flag --%s; see %s --help", engine.ErrUsage, secret.Hide(unknown.GetSpecifiedName()), cmd.CommandPath())
 	}
-	return fmt.Errorf("%w: %s", engine.ErrUsage, secret.Hide(err.Error()))
+	return fmt.Errorf("%w: %s", engine.ErrUsage, secret.Hide(plainValue(err).Error()))
+}
+
+// plainValue words what is wrong with a flag's value without names of Go's.
+func plainValue(err error) error {
+	invalid, ok := errors.AsType[*pflag.InvalidValueError](err)
+	if !ok {
+		return err
+	}
+	what := map[string]string{"int": "a whole number", "int64": "a whole number", "uint64": "a whole number, 0 or more", "float64": "a number", "bool": "true or false", "duration": "a time such as 90s or 5m", "intSlice": "whole numbers, separated by commas"}[invalid.GetFlag().Value.Type()]
+	if what == "" {
+		return err
+	}
+	return fmt.Errorf("--%s (%s) must be %s", invalid.GetFlag().Name, invalid.GetValue(), what)
 }
 
 // noArgs refuses arguments, which are most often a flag's value gone astray.
@@ -299,7 +312,7 @@ func applyEnvironment(flags *pflag.FlagSet, environ, known []string) error {
 			continue
 		}
 		if err := flags.Set(flag, value); err != nil {
-			problems = append(problems, fmt.Errorf("environment: %s: %w", key, err))
+			problems = append(problems, fmt.Errorf("environment: %s: %w", key, plainValue(err)))
 		}
 	}
 	if len(problems) > 0 {

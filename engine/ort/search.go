@@ -44,11 +44,11 @@ func (o *LibraryOptions) EnsureDefaults() {
 
 // Candidate is one place where the library may be.
 type Candidate struct {
-	Path   string
-	Source string // what named the place
+	Path   string `json:"path"`
+	Source string `json:"source"` // what named the place
 	// Exists is true when a file is there. The loader's own path, tried by name
 	// alone, is not looked through and is never known to exist.
-	Exists bool
+	Exists bool `json:"exists"`
 }
 
 // Sources of candidates.

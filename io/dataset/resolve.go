@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/millrace/millrace/io/format"
 )
@@ -75,6 +76,11 @@ func (a Lister) List(ctx context.Context, inputs []string) (Listing, error) {
 		if err != nil {
 			errs = append(errs, err)
 			continue
+		}
+		for _, path := range one.Files {
+			if !utf8.ValidString(path) {
+				errs = append(errs, asInput(fmt.Errorf("input %q: the name is not UTF-8, as which journal and manifest hold it, so it could not be known again: rename it", path)))
+			}
 		}
 		l.Files = append(l.Files, one.Files...)
 		l.Skipped = append(l.Skipped, one.Skipped...)
