@@ -21,7 +21,7 @@ func showBenchProgress(s streams, common *commonOptions, opts *bench.Options) (f
 	if common.Quiet {
 		return func(bool) {}
 	}
-	if !isTerminal(s.Err) || common.LogFormat == "json" {
+	if !drawsBars(s.Err) || common.LogFormat == "json" {
 		last := time.Now().Add(-benchLogEvery)
 		opts.OnStep = func(what string, done float64, left time.Duration) {
 			if time.Since(last) < benchLogEvery {

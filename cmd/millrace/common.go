@@ -83,7 +83,7 @@ func (o *commonOptions) logger(s streams) *slog.Logger {
 	case o.LogFormat == "json":
 		return slog.New(slog.NewJSONHandler(s.lines(), nil))
 	default:
-		return slog.New(tint.NewTextHandler(s.lines(), &tint.Options{TimeFormat: time.DateTime, NoColor: !isTerminal(s.Err)}))
+		return slog.New(tint.NewTextHandler(s.lines(), &tint.Options{TimeFormat: time.DateTime, NoColor: !isTerminal(s.Err) || os.Getenv("NO_COLOR") != ""}))
 	}
 }
 
@@ -108,6 +108,9 @@ func isTerminal(stream any) bool {
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 	return err == nil
 }
+
+// drawsBars says whether a stream is a terminal on which a line can be drawn again.
+func drawsBars(stream any) bool { return isTerminal(stream) && os.Getenv("TERM") != "dumb" }
 
 // report is a command's answer. Its fields are what --json prints.
 type report interface {

@@ -27,7 +27,7 @@ func showProgress(s streams, common *commonOptions, log *slog.Logger, p *engine.
 	started := time.Now()
 	var bar *progressBar
 	every := logEvery
-	if isTerminal(s.Err) && common.LogFormat == "text" {
+	if drawsBars(s.Err) && common.LogFormat == "text" {
 		bar = newProgressBar(s, p, started)
 		every = 100 * time.Millisecond
 	}

@@ -18,7 +18,7 @@ func showVerifyProgress(s streams, common *commonOptions, p *ledger.VerifyProgre
 	if common.Quiet {
 		return func() {}
 	}
-	onTerminal := isTerminal(s.Err) && common.LogFormat == "text"
+	onTerminal := drawsBars(s.Err) && common.LogFormat == "text"
 	every := logEvery
 	if onTerminal {
 		every = 200 * time.Millisecond
