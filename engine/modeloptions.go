@@ -163,7 +163,7 @@ func (o *Options) validateModels(bad func(f string, args ...any)) {
 	}
 	for _, path := range append([]string{o.Model, o.Output}, modelPaths(o.Models)...) {
 		if !utf8.ValidString(path) {
-			bad("%q is not UTF-8, as which journal and manifest hold it: rename it", path)
+			bad("%q is not UTF-8, as which journal and manifest hold it: rename it", secret.Hide(path))
 		}
 	}
 	pinned := func(sum string) {

@@ -242,7 +242,7 @@ func plainValue(err error) error {
 	if what == "" {
 		return err
 	}
-	return fmt.Errorf("--%s (%s) must be %s", invalid.GetFlag().Name, invalid.GetValue(), what)
+	return fmt.Errorf("--%s (%s) must be %s", invalid.GetFlag().Name, secret.Hide(invalid.GetValue()), what)
 }
 
 // noArgs refuses arguments, which are most often a flag's value gone astray.
