@@ -75,7 +75,8 @@ func TestBindRefuses(t *testing.T) {
 		},
 		{
 			"of very many the first are named",
-			[]models.Value{input("x", models.Float32, -1, 14)}, schemaOf("a", f32),
+			[]models.Value{input("x", models.Float32, -1, 14)},
+			schemaOf("a", f32),
 			Options{Features: strings.Split("q1 q2 q3 q4 q5 q6 q7 q8 q9 q10 q11 q12 q13 q14", " ")},
 			[]string{
 				`no column "q1" for model input "x"`, `no column "q2" for model input "x"`, `no column "q3" for model input "x"`, `no column "q4" for model input "x"`, `no column "q5" for model input "x"`,
@@ -169,25 +170,29 @@ func TestBindRefuses(t *testing.T) {
 		{
 			"an image in another order of dimensions",
 			[]models.Value{input("v", models.Float32, -1, 2, 1, 3)},
-			schemaOf("v", fsl(1, fsl(3, fsl(2, f32)))), Options{},
+			schemaOf("v", fsl(1, fsl(3, fsl(2, f32)))),
+			Options{},
 			[]string{`model input "v" wants rows of shape [2 1 3], but column "v" is a fixed_size_list<item: fixed_size_list<item: fixed_size_list<item: float32, nullable>[2], nullable>[3], nullable>[1] of shape [1 3 2]: values would come to stand in other places; a flat list of 6 is taken as the model orders it`},
 		},
 		{
 			"a tensor in another order of dimensions",
 			[]models.Value{input("v", models.Float32, -1, 3, 2)},
-			tensorOf(fsl(6, f32), `{"shape":[2,3]}`), Options{},
+			tensorOf(fsl(6, f32), `{"shape":[2,3]}`),
+			Options{},
 			[]string{`model input "v" wants rows of shape [3 2], but column "v" is a fixed_size_list<item: float32, nullable>[6] of shape [2 3]: values would come to stand in other places; a flat list of 6 is taken as the model orders it`},
 		},
 		{
 			"a tensor whose dimensions are permuted",
 			[]models.Value{input("v", models.Float32, -1, 2, 3)},
-			tensorOf(fsl(6, f32), `{"shape":[2,3],"permutation":[1,0]}`), Options{},
+			tensorOf(fsl(6, f32), `{"shape":[2,3],"permutation":[1,0]}`),
+			Options{},
 			[]string{`column "v" is a tensor of shape [2 3] whose dimensions are permuted, [1 0]: write it in the order that the model takes`},
 		},
 		{
 			"a tensor of another size than its lists",
 			[]models.Value{input("v", models.Float32, -1, 2, 3)},
-			tensorOf(fsl(6, f32), `{"shape":[2,2]}`), Options{},
+			tensorOf(fsl(6, f32), `{"shape":[2,2]}`),
+			Options{},
 			[]string{`column "v" is a tensor of shape [2 2] in lists of 6 values`},
 		},
 		{

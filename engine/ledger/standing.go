@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -157,12 +158,9 @@ func (v *verifier) standing() {
 				v.lookUpModel(m, r.Run)
 				continue
 			}
-			files := []WeightFile{{Path: m.Path, SHA256: cmp.Or(m.FileSHA256, m.SHA256), Bytes: m.Bytes}}
-			for _, w := range m.Weights {
-				w.Path = filepath.Join(filepath.Dir(m.Path), w.Path)
-				files = append(files, w)
-			}
-			for _, part := range files {
+			own := WeightFile{Path: filepath.Base(m.Path), SHA256: cmp.Or(m.FileSHA256, m.SHA256), Bytes: m.Bytes}
+			for _, part := range append(slices.Clone(m.Weights), own) {
+				part.Path = filepath.Join(filepath.Dir(m.Path), part.Path)
 				if f := (file{path: part.Path, digest: SHA256 + ":" + part.SHA256, bytes: part.Bytes}); !seen[f] {
 					seen[f] = true
 					v.lookAt(f.path, r.Run, "model", stat(f.path, f.bytes, time.Time{}), f.bytes, f.digest)
