@@ -99,29 +99,28 @@ func (e *missingError) Error() string { return e.what + "; " + e.there }
 // mostMissing are the names that are listed where more than that are missing.
 const mostMissing = 10
 
-// shorten has what is there said with the last of the names that are missing alone, and names the
-// first of them.
+// shorten names the first of the names that are missing, and has what is there said once, with
+// the last.
 func shorten(problems []error, in *models.Value) []error {
-	var short, missing []error
-	var last *missingError
+	var short []error
+	var missing []*missingError
 	for _, err := range problems {
-		m, ok := errors.AsType[*missingError](err)
-		if !ok {
+		if m, ok := errors.AsType[*missingError](err); ok {
+			missing = append(missing, m)
+		} else {
 			short = append(short, err)
-			continue
 		}
-		if last != nil && len(missing) < mostMissing {
-			missing = append(missing, errors.New(last.what))
+	}
+	for i, m := range missing {
+		switch left := len(missing) - i; {
+		case left == 1:
+			return append(short, m)
+		case i == mostMissing:
+			return append(short, &missingError{fmt.Sprintf("and %d more of model input %q", left, in.Name), m.there})
 		}
-		last = m
+		short = append(short, errors.New(m.what))
 	}
-	if last == nil {
-		return short
-	}
-	if more := len(problems) - len(short) - len(missing) - 1; more > 0 {
-		last = &missingError{fmt.Sprintf("and %d more of model input %q", more+1, in.Name), last.there}
-	}
-	return append(append(short, missing...), last)
+	return short
 }
 
 func (b *binder) entry(in *models.Value, name string) (entry, error) {

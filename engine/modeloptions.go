@@ -161,11 +161,7 @@ func (o *Options) validateModels(bad func(f string, args ...any)) {
 	if err := secret.In(o.Model); err != nil {
 		bad("--model: %w", err)
 	}
-	for _, path := range append([]string{o.Model, o.Output}, modelPaths(o.Models)...) {
-		if !utf8.ValidString(path) {
-			bad("%q is not UTF-8, as which journal and manifest hold it: rename it", secret.Hide(path))
-		}
-	}
+	validatePath(o.Model, bad)
 	pinned := func(sum string) {
 		if sum != "" && !modelDigest.MatchString(sum) {
 			bad("--model-sha256 (%.80q) must be a SHA-256 in hex, 64 digits", sum)
@@ -197,6 +193,7 @@ func (o *Options) validateModels(bad func(f string, args ...any)) {
 		case m.Model == "":
 			bad("models: %q has no model: the path of an .onnx file", m.Name)
 		}
+		validatePath(m.Model, bad)
 		pinned(m.ModelSHA256)
 		if err := secret.In(m.Model); err != nil {
 			bad("models: %q: %w", m.Name, err)
@@ -236,10 +233,9 @@ func placedModels(all []ModelOptions, files []ledger.NamedModel) ([]ModelOptions
 	return all, nil
 }
 
-func modelPaths(all []ModelOptions) []string {
-	paths := make([]string, len(all))
-	for i := range all {
-		paths[i] = all[i].Model
+// validatePath refuses a name that could not be known again: journal and manifest hold text.
+func validatePath(path string, bad func(f string, args ...any)) {
+	if !utf8.ValidString(path) {
+		bad("%q is not UTF-8, as which journal and manifest hold it: rename it", secret.Hide(path))
 	}
-	return paths
 }

@@ -85,6 +85,7 @@ func (o *Options) validateWriting(bad func(f string, args ...any)) {
 		bad("--output-format (%s) must be parquet, arrow, csv or jsonl", o.Format)
 		return
 	}
+	validatePath(o.Output, bad)
 	o.validateName(bad)
 	if o.Format != format.CSV && (o.SpreadsheetSafe || o.Delimiter != "") {
 		bad("--spreadsheet-safe and --output-delimiter are for CSV, and the output's format is %s", o.Format)
@@ -93,7 +94,7 @@ func (o *Options) validateWriting(bad func(f string, args ...any)) {
 	switch _, ok := delimiters[o.Delimiter]; {
 	case !ok:
 		bad("--output-delimiter (%q) must be , ; | or tab", o.Delimiter)
-	case kind.Ending == ".tsv" && o.Delimiter != tab:
+	case o.Format == format.CSV && kind.Ending == ".tsv" && o.Delimiter != tab:
 		bad("--output-delimiter (%q): the fields of a .tsv are separated by tabs; name the output .csv", o.Delimiter)
 	}
 }

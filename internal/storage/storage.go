@@ -18,6 +18,10 @@ func Type(t arrow.DataType) arrow.DataType {
 	}
 }
 
+// AllNull says of a type that it has no value but null, which is of every type: a CSV's column
+// without a value has it.
+func AllNull(t arrow.DataType) bool { return Type(t).ID() == arrow.NULL }
+
 // Array is an array's storage, borrowed from it; one of no extension type is its own.
 func Array(a arrow.Array) arrow.Array {
 	for {

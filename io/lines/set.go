@@ -179,14 +179,7 @@ func (s *Set) Schema(path string) *arrow.Schema { return s.tables[path].table.sc
 
 // ValueBytes are about the sizes in bytes of values of a file's columns of text, on average of
 // the span where they are largest; 0 for other columns.
-func (s *Set) ValueBytes(path string) []int64 {
-	t := s.tables[path].table
-	sizes := make([]int64, len(t.names))
-	for i := range sizes {
-		sizes[i] = t.valueBytes(i)
-	}
-	return sizes
-}
+func (s *Set) ValueBytes(path string) []int64 { return s.tables[path].table.valueBytes() }
 
 // Columns are the columns of the first file, and of others those that it does not have.
 func (s *Set) Columns() (all []Column) {

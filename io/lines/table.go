@@ -293,12 +293,9 @@ func (t *table) settle(joined map[string]*guess) {
 	t.schema = arrow.NewSchema(fields, nil)
 }
 
-// valueBytes is about the size of a text of a column: as the sample has them, and as much larger as
-// rows of a span are on average.
-func (t *table) valueBytes(column int) int64 {
-	if !arrow.IsBinaryLike(t.schema.Field(column).Type.ID()) && !arrow.IsLargeBinaryLike(t.schema.Field(column).Type.ID()) {
-		return 0
-	}
+// valueBytes are about the sizes in bytes of texts, by column: as the sample has them, and as much
+// larger as rows of a span are on average; 0 for columns that have none.
+func (t *table) valueBytes() []int64 {
 	var sampled, rows, most float64 // bytes of the sample's rows, and of a row of a span
 	for i := range t.guess {
 		sampled += float64(t.guess[i].bytes)
@@ -307,10 +304,17 @@ func (t *table) valueBytes(column int) int64 {
 	for _, s := range t.index.spans {
 		most = max(most, float64(s.to-s.from)/float64(max(s.rows, 1)))
 	}
-	if sampled == 0 { // a row is longer than the sample
-		return int64(most)
+	sizes := make([]int64, len(t.names))
+	for i := range sizes {
+		switch id := t.schema.Field(i).Type.ID(); {
+		case !arrow.IsBinaryLike(id) && !arrow.IsLargeBinaryLike(id):
+		case sampled == 0: // a row is longer than the sample
+			sizes[i] = int64(most)
+		default:
+			sizes[i] = int64(float64(t.guess[i].bytes) / rows * max(most/(sampled/rows), 1))
+		}
 	}
-	return int64(float64(t.guess[column].bytes) / rows * max(most/(sampled/rows), 1))
+	return sizes
 }
 
 // advice says what to do about a value that is none of its column's type.

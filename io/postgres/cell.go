@@ -27,7 +27,7 @@ const maxField = 1<<30 - 1
 
 // newCell makes the cell of an array, which it borrows, for a column that Takes its type.
 func newCell(a arrow.Array, to Type) (cell, error) {
-	if allNull(a.DataType()) {
+	if storage.AllNull(a.DataType()) {
 		return func(dst []byte, _ int) ([]byte, error) { return appendNull(dst), nil }, nil
 	}
 	var value cell
@@ -54,10 +54,6 @@ func newCell(a arrow.Array, to Type) (cell, error) {
 		return value(dst, row)
 	}, nil
 }
-
-// allNull says of a type that it has no value but null, which is of every type: a CSV's column
-// without a value has it.
-func allNull(t arrow.DataType) bool { return storage.Type(t).ID() == arrow.NULL }
 
 func appendNull(dst []byte) []byte { return append(dst, 0xff, 0xff, 0xff, 0xff) }
 

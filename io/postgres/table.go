@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/millrace/millrace/internal/nearest"
+	"github.com/millrace/millrace/internal/storage"
 )
 
 // Column is a column of a table.
@@ -251,7 +252,7 @@ func (t *Target) Fit(table *Table, schema *arrow.Schema) ([]Type, error) {
 			bad("it has no column %q%s: ALTER TABLE %s ADD COLUMN %s %s", f.Name, nearest.DidYouMean(f.Name, table.Names()), t.Name(), pgx.Identifier{f.Name}.Sanitize(), wanted[i])
 		case c.Generated:
 			bad("column %q is generated, and nothing can be written to it", f.Name)
-		case allNull(f.Type):
+		case storage.AllNull(f.Type):
 			c.Type.Nulls = c.Written
 		case !c.Type.Takes(wanted[i]):
 			bad("column %q is %s, which does not take %s: it would have to be %s", f.Name, c.Written, f.Type, wanted[i])

@@ -96,12 +96,13 @@ func (s *span) release() {
 // alone, so that rows have as many together as each by itself.
 func bitsOf(batch arrow.RecordBatch, from, rows int64) (bits int64) {
 	for _, c := range batch.Columns() {
-		bits += sizeOf(c, from, rows)
+		bits += bitsOfColumn(c, from, rows)
 	}
 	return bits
 }
 
-func sizeOf(a arrow.Array, from, rows int64) int64 {
+// bitsOfColumn depends on the values alone, so that rows have as many together as each by itself.
+func bitsOfColumn(a arrow.Array, from, rows int64) int64 {
 	const word = 64
 	switch a := a.(type) {
 	case array.BinaryLike:
@@ -118,19 +119,19 @@ func sizeOf(a arrow.Array, from, rows int64) int64 {
 	case *array.Struct:
 		size := rows
 		for i := range a.NumField() {
-			size += sizeOf(a.Field(i), from, rows)
+			size += bitsOfColumn(a.Field(i), from, rows)
 		}
 		return size
 	case array.ListLike:
 		size := word * rows
 		for i := from; i < from+rows; i++ {
 			if start, end := a.ValueOffsets(int(i)); a.IsValid(int(i)) && end > start {
-				size += sizeOf(a.ListValues(), start, end-start)
+				size += bitsOfColumn(a.ListValues(), start, end-start)
 			}
 		}
 		return size
 	case array.ExtensionArray:
-		return sizeOf(a.Storage(), from, rows)
+		return bitsOfColumn(a.Storage(), from, rows)
 	}
 	if t, ok := a.DataType().(arrow.FixedWidthDataType); ok {
 		return int64(t.BitWidth()) * rows

@@ -84,10 +84,6 @@ func (t *Table) notNull(schema *arrow.Schema) []bool {
 	return all
 }
 
-// allNull says of a type that it has no value but null, which is of every type: a CSV's column
-// without a value has it.
-func allNull(t arrow.DataType) bool { return storage.Type(t).ID() == arrow.NULL }
-
 // checkNulls refuses a null in a column that is NOT NULL, which the staged table is not.
 func (db *database) checkNulls(record arrow.RecordBatch, before int64) error {
 	db.mu.Lock()
@@ -95,7 +91,7 @@ func (db *database) checkNulls(record arrow.RecordBatch, before int64) error {
 	for i, must := range db.notNull {
 		values := record.Column(i)
 		for row := 0; must && values.NullN() > 0 && row < values.Len(); row++ {
-			if values.IsNull(row) || allNull(values.DataType()) { // which has no bits to look at
+			if values.IsNull(row) || storage.AllNull(values.DataType()) { // which has no bits to look at
 				return fmt.Errorf("table %q: %w: column %q is NOT NULL, and row %d of this part has a null there: leave such rows out by --where", db.target.name, ErrTable, record.ColumnName(i), before+int64(row))
 			}
 		}
@@ -133,7 +129,7 @@ func (db *database) takes(found *Table, schema *arrow.Schema) (problems []error)
 			bad("it has no column %q%s: %s%s %s", f.Name, nearest.DidYouMean(f.Name, found.names()), add, query.QuoteName(f.Name), wanted)
 		case c.Generated:
 			bad("column %q is generated, and nothing can be written to it", f.Name)
-		case !allNull(f.Type) && !db.dialect.Takes(c, f.Type):
+		case !storage.AllNull(f.Type) && !db.dialect.Takes(c, f.Type):
 			bad("column %q is %s, which does not keep every %s as it is: it would have to be %s", f.Name, c.Type, f.Type, wanted)
 		}
 	}
