@@ -13,13 +13,13 @@ import (
 //	per block: the least delta varint, the bits of a delta u8 per miniblock,
 //	then the miniblocks: deltas above the least, bit-packed
 //
-// Sums wrap around, in 32 bits where values have 32. The last block ends with
-// its last miniblock that has values.
+// Sums wrap around. Deltas of values of 32 bits may have more bits than these: DuckDB
+// subtracts in 64 bits, where others wrap around, and both ways have the same last 32. The
+// last block ends with its last miniblock that has values.
 //
 // Source: parquet-format:Encodings.md.
 type deltas struct {
 	rest  []byte
-	most  uint // bits of a value: 32 or 64
 	total int  // values not yet given
 	first bool // the next value is last itself
 
@@ -34,9 +34,9 @@ type deltas struct {
 	width  uint
 }
 
-// newDeltas reads the head of the values in b, at most n of most bits each.
-func newDeltas(b []byte, n int, most uint) (d deltas, err error) {
-	d = deltas{rest: b, most: most, first: true}
+// newDeltas reads the head of the values in b, at most n.
+func newDeltas(b []byte, n int) (d deltas, err error) {
+	d = deltas{rest: b, first: true}
 	var head [3]uint64
 	for i := range head {
 		if head[i], err = d.uvarint(); err != nil {
@@ -69,11 +69,7 @@ func (d *deltas) uvarint() (uint64, error) {
 
 func (d *deltas) varint() (uint64, error) {
 	v, err := d.uvarint()
-	v = v>>1 ^ -(v & 1)
-	if err == nil && d.most == 32 && int64(v) != int64(int32(v)) {
-		err = damaged("delta of %d in a column of 32 bits", int64(v))
-	}
-	return v, err
+	return v>>1 ^ -(v & 1), err
 }
 
 // mini starts the next miniblock.
@@ -88,8 +84,8 @@ func (d *deltas) mini() (err error) {
 		d.widths, d.rest = d.rest[:d.minis], d.rest[d.minis:]
 	}
 	d.width, d.widths = uint(d.widths[0]), d.widths[1:]
-	if d.width > d.most {
-		return damaged("deltas of %d bits in a column of %d", d.width, d.most)
+	if d.width > 64 {
+		return damaged("deltas of %d bits", d.width)
 	}
 	bytes := d.perMini / 8 * int(d.width)
 	if bytes > len(d.rest) { // only the very last may be cut short

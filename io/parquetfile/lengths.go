@@ -49,7 +49,7 @@ func (l *lengths) open(enc parquet.Encoding, data []byte, n int) (err error) {
 // readLengths decodes all the deltas at the front of data, at most n, into
 // memory from mem. It also gives the bytes behind them.
 func readLengths(data []byte, n int, mem *budget) (lengths []uint32, rest []byte, err error) {
-	d, err := newDeltas(data, n, 32)
+	d, err := newDeltas(data, n)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -207,7 +207,7 @@ func (v *fixed) open(enc parquet.Encoding, data []byte, n int) (err error) {
 		}
 		v.deltas = deltas{}
 		if len(data) > 0 {
-			v.deltas, err = newDeltas(data, n, uint(8*v.width))
+			v.deltas, err = newDeltas(data, n)
 		}
 	case e.DeltaByteArray:
 		if v.physical != t.FixedLenByteArray {
