@@ -388,7 +388,7 @@ func TestDamagedPages(t *testing.T) {
 		{"deltas in 0 miniblocks", typ.Int32, 0, 1, []rawPage{enc(e.DeltaBinaryPacked, 1, 0x80, 1, 0, 1, 0)}, "of 0 miniblocks"},
 		{"more deltas than values", typ.Int32, 0, 1, []rawPage{enc(e.DeltaBinaryPacked, 1, 0x80, 1, 4, 2, 0)}, "2 deltas in a page of 1"},
 		{"fewer deltas than values", typ.Int32, 0, 2, []rawPage{enc(e.DeltaBinaryPacked, 2, 0x80, 1, 4, 1, 0)}, "1 deltas fewer"},
-		{"deltas of 33 bits", typ.Int32, 0, 2, []rawPage{enc(e.DeltaBinaryPacked, 2, 0x80, 1, 4, 2, 0, 0, 33, 0, 0, 0)}, "deltas of 33 bits"},
+		{"deltas of 65 bits", typ.Int32, 0, 2, []rawPage{enc(e.DeltaBinaryPacked, 2, 0x80, 1, 4, 2, 0, 0, 65, 0, 0, 0)}, "deltas of 65 bits"},
 		{"deltas that end early", typ.Int32, 0, 3, []rawPage{enc(e.DeltaBinaryPacked, 3, 0x80, 1, 4, 3, 0, 0, 8, 0, 0, 0, 1)}, "deltas end early"},
 		{"lengths beyond the bytes", typ.ByteArray, 0, 1, []rawPage{enc(e.DeltaLengthByteArray, 1, 0x80, 1, 4, 1, 6, 'a')}, "values of 3 bytes where the page has 1"},
 		{"negative length", typ.ByteArray, 0, 1, []rawPage{enc(e.DeltaLengthByteArray, 1, 0x80, 1, 4, 1, 1, 'a')}, "values of 4294967295 bytes"},
