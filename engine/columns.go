@@ -12,6 +12,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
+	"github.com/millrace/millrace/batcher/kernel"
 	"github.com/millrace/millrace/models"
 )
 
@@ -24,8 +25,9 @@ type tensorData struct {
 }
 
 // columns makes the output's columns of the first rows rows. Where bytes lie as
-// a column wants them, the column takes a reference of data's buffer.
-func (s *outputSpec) columns(data tensorData, rows int) ([]arrow.Array, error) {
+// a column wants them, the column takes a reference of data's buffer; for several
+// columns of numbers get gives memory.
+func (s *outputSpec) columns(data tensorData, rows int, get func(bytes int) (*memory.Buffer, error)) ([]arrow.Array, error) {
 	fields := s.fields()
 	width := s.width()
 	if s.value.Elem == models.String {
@@ -36,18 +38,81 @@ func (s *outputSpec) columns(data tensorData, rows int) ([]arrow.Array, error) {
 		return nil, fmt.Errorf("%w: output %q gave %d bytes for %d rows", ErrOutputShape, s.value.Name, data.buffer.Len(), rows)
 	}
 	arrays := make([]arrow.Array, len(fields))
-	if s.split() && len(s.item) > 0 {
-		for i := range arrays {
-			arrays[i] = s.leaf(data, rows, i, width)
-		}
+	if !s.split() || len(s.item) == 0 {
+		arrays[0] = nest(s.leaf(data, rows*width, 0, 1), fields[0].Type, rows)
 		return arrays, nil
 	}
-	leaf := s.leaf(data, rows*width, 0, 1)
-	arrays[0] = nest(leaf, fields[0].Type, rows)
+	if width > 1 && s.plainNumbers() {
+		return arrays, s.apart(arrays, data.buffer.Bytes(), rows, get)
+	}
+	for i := range arrays {
+		arrays[i] = s.leaf(data, rows, i, width)
+	}
 	return arrays, nil
 }
 
-// leaf makes a flat array of n elements: those at first, first+stride, ...
+// plainNumbers reports whether a column has the elements of a tensor as they are.
+func (s *outputSpec) plainNumbers() bool {
+	switch s.value.Elem {
+	case models.String, models.Bool, models.BFloat16:
+		return false
+	default:
+		return true
+	}
+}
+
+// columnBytes are what a column of rows values takes of memory that several share: whole
+// cache lines, and some more, lest columns lie a power of two apart, where caches have room
+// for a few of them.
+func (s *outputSpec) columnBytes(rows int) int { return (rows*s.value.Elem.Bytes()+63)&^63 + 64*3 }
+
+// apart makes a column of each of the values that rows of a tensor have, all in one buffer.
+func (s *outputSpec) apart(arrays []arrow.Array, rowMajor []byte, rows int, get func(bytes int) (*memory.Buffer, error)) error {
+	size, column := s.value.Elem.Bytes(), s.columnBytes(rows)
+	buffer, err := get(column * len(arrays))
+	if err != nil {
+		return err
+	}
+	defer buffer.Release()
+	// By size, so that each loop moves machine words.
+	switch size {
+	case 1:
+		unzip(buffer.Bytes(), rowMajor, rows, len(arrays), column)
+	case 2:
+		unzip(kernel.Of[uint16](buffer.Bytes()), kernel.Of[uint16](rowMajor), rows, len(arrays), column/size)
+	case 4:
+		unzip(kernel.Of[uint32](buffer.Bytes()), kernel.Of[uint32](rowMajor), rows, len(arrays), column/size)
+	default:
+		unzip(kernel.Of[uint64](buffer.Bytes()), kernel.Of[uint64](rowMajor), rows, len(arrays), column/size)
+	}
+	for i := range arrays {
+		values := memory.SliceBuffer(buffer, i*column, rows*size)
+		arrays[i] = flat(arrowType(s.value.Elem), values, rows)
+		values.Release()
+	}
+	return nil
+}
+
+// unzippedValues are a tile's, which is read for each of its columns and has to stay in a cache
+// meanwhile.
+const unzippedValues = 4 << 10
+
+// unzip writes the columns of a matrix that lies by rows, each at a multiple of stride.
+func unzip[T any](columns, rowMajor []T, rows, width, stride int) {
+	for from, tile := 0, max(unzippedValues/width&^63, 256); from < rows; from += tile {
+		n := min(tile, rows-from)
+		for c := range width {
+			out, at := columns[c*stride+from:][:n], from*width+c
+			for i := range out {
+				out[i] = rowMajor[at]
+				at += width
+			}
+		}
+	}
+}
+
+// leaf makes a flat array of n elements: those at first, first+stride, ... Numbers that lie in a
+// column as they do in a tensor are all of them, one after the other.
 func (s *outputSpec) leaf(data tensorData, n, first, stride int) arrow.Array {
 	elem := s.value.Elem
 	var bytes []byte
@@ -80,31 +145,7 @@ func (s *outputSpec) leaf(data tensorData, n, first, stride int) arrow.Array {
 		}
 		return flat(arrow.PrimitiveTypes.Float32, memory.NewBufferBytes(arrow.Float32Traits.CastToBytes(values)), n)
 	}
-	size := elem.Bytes()
-	if stride == 1 && first == 0 {
-		return flat(arrowType(elem), data.buffer, n)
-	}
-	// Every stride-th element, by size, so that each loop moves machine words.
-	out := make([]byte, n*size)
-	switch size {
-	case 1:
-		every(out, bytes, first, stride)
-	case 2:
-		every(arrow.Uint16Traits.CastFromBytes(out), arrow.Uint16Traits.CastFromBytes(bytes), first, stride)
-	case 4:
-		every(arrow.Uint32Traits.CastFromBytes(out), arrow.Uint32Traits.CastFromBytes(bytes), first, stride)
-	default:
-		every(arrow.Uint64Traits.CastFromBytes(out), arrow.Uint64Traits.CastFromBytes(bytes), first, stride)
-	}
-	return flat(arrowType(elem), memory.NewBufferBytes(out), n)
-}
-
-func every[T any](dst, src []T, first, stride int) {
-	at := first
-	for i := range dst {
-		dst[i] = src[at]
-		at += stride
-	}
+	return flat(arrowType(elem), data.buffer, n)
 }
 
 // flat makes an array without nulls over a buffer, of which it takes a

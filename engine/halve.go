@@ -185,7 +185,7 @@ func (h *halving) standIn(ctx context.Context, cause error) error {
 // rejected before any ran: the models are not to blame, whatever they take.
 func (h *halving) unscored() error {
 	p := piece{result: &result{batch: &batcher.Batch{Rows: 1}}}
-	for _, s := range h.worker.outputs {
+	for i, s := range h.worker.outputs {
 		if s.item == nil {
 			p.release()
 			return fmt.Errorf("%w: output %q has an unknown shape", ErrOutputShape, s.value.Name)
@@ -194,7 +194,7 @@ func (h *halving) unscored() error {
 		if s.value.Elem != models.String {
 			data = tensorData{buffer: memory.NewBufferBytes(make([]byte, s.width()*s.value.Elem.Bytes()))}
 		}
-		arrays, err := s.columns(data, 1)
+		arrays, err := h.worker.columnsOf(i, data, 1)
 		if err != nil {
 			p.release()
 			return err

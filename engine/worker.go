@@ -372,7 +372,7 @@ func (w *worker) collect(res *result, buffers []*memory.Buffer, outs []*ort.Tens
 		if err != nil {
 			return err
 		}
-		arrays, err := s.columns(data, res.batch.Rows)
+		arrays, err := w.columnsOf(i, data, res.batch.Rows)
 		if err != nil {
 			return err
 		}
@@ -380,6 +380,14 @@ func (w *worker) collect(res *result, buffers []*memory.Buffer, outs []*ort.Tens
 		res.fields = append(res.fields, s.fields()...)
 	}
 	return nil
+}
+
+// columnsOf makes an output's columns of the first rows rows of data.
+func (w *worker) columnsOf(output int, data tensorData, rows int) ([]arrow.Array, error) {
+	s := &w.outputs[output]
+	return s.columns(data, rows, func(bytes int) (*memory.Buffer, error) {
+		return w.pool.getColumns(output, bytes, s.width()*s.columnBytes(w.rows))
+	})
 }
 
 // take reads an output's tensor. Memory of ONNX Runtime's own is copied, since
