@@ -179,3 +179,25 @@ func TestRedact(t *testing.T) {
 		}
 	}
 }
+
+// What a reader knows of sizes is known of objects that are read by a local file, too.
+func TestValueBytesOfObjects(t *testing.T) {
+	store, opts := testStore(t)
+	all, err := os.ReadFile("../arrowfile/testdata/pyarrow/all.arrow")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(store.Dir, "all.arrow"), all, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, err := dataset.Open(t.Context(), []string{"box://all.arrow"}, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := d.ValueBytes("s"); got != 22 {
+		t.Errorf("ValueBytes of texts = %d; want 22, as of a file", got)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+}

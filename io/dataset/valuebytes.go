@@ -39,6 +39,9 @@ func (d *Dataset) ReadWhole(column string) bool {
 
 // keepSizes copies what a reader knows of sizes.
 func (s *source) keepSizes(reader format.Reader) {
+	if stored, ok := reader.(*storedReader); ok {
+		reader = stored.Reader // which knows more than a Reader has to
+	}
 	if pieces, ok := reader.(wholeReader); ok {
 		s.whole = make([]bool, s.shape.schema.NumFields())
 		for i := range s.whole {

@@ -21,7 +21,7 @@ var ErrSpool = errors.New("rows cannot be kept in the temporary folder, which TM
 // where it has mostBytes.
 const (
 	SpanRows  = 1 << 16
-	spanBytes = 32 << 20
+	spanBytes = 12 << 20
 	mostBytes = 2 * spanBytes
 	blockRows = 1 << 10
 )

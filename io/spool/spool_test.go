@@ -213,7 +213,7 @@ func TestDigestPassesOverWhatNobodySees(t *testing.T) {
 	}
 }
 
-// A span has no more blocks than make 32 MiB, and where rows are large ends within one.
+// A span has no more blocks than make 12 MiB, and where rows are large ends within one.
 func TestSpansEndEarlyWhereRowsAreLarge(t *testing.T) {
 	schema := arrow.NewSchema([]arrow.Field{{Name: "t", Type: arrow.BinaryTypes.String}}, nil)
 	for _, c := range []struct {
@@ -221,9 +221,9 @@ func TestSpansEndEarlyWhereRowsAreLarge(t *testing.T) {
 		size func(row int) int
 		want string
 	}{
-		{5000, func(int) int { return 16 << 10 }, "[2048 2048 904]"}, // less than 2,048 without their offsets
-		{100, func(int) int { return 1 << 20 }, "[32 32 32 4]"},
-		{1200, func(row int) int { return min(row/1100, 1) << 20 }, "[1164 32 4]"}, // 64 MiB, before the block ends
+		{5000, func(int) int { return 6 << 10 }, "[2048 2048 904]"}, // less than 2,048 without their offsets
+		{100, func(int) int { return 1 << 20 }, "[12 12 12 12 12 12 12 12 4]"},
+		{1200, func(row int) int { return min(row/1170, 1) << 20 }, "[1194 6]"}, // 24 MiB, before the block ends
 		{1200, func(row int) int { return max(1-row, 0) << 26 }, "[1 1199]"},
 	} {
 		b := array.NewRecordBuilder(memory.DefaultAllocator, schema)

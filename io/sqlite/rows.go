@@ -16,10 +16,12 @@ import (
 	"github.com/millrace/millrace/io/query"
 )
 
-// What a batch has at most, and what is looked at for the type of an expression.
+// What a batch has at most; for the type of an expression as many rows are looked at, of at most
+// peekBytes.
 const (
 	batchRows  = 8 << 10
-	batchBytes = 16 << 20
+	batchBytes = 4 << 20
+	peekBytes  = 16 << 20
 )
 
 // Rows are those of one table or query.
@@ -102,7 +104,7 @@ func (r *Rows) describe() error {
 // peek reads the first rows, and takes from them what columns without a declared type are.
 func (r *Rows) peek() error {
 	seen := make([]kind, len(r.kinds))
-	for size := 0; len(r.peeked) < batchRows && size < batchBytes; {
+	for size := 0; len(r.peeked) < batchRows && size < peekBytes; {
 		row := make([]driver.Value, len(r.kinds))
 		if err := r.rows.Next(row); errors.Is(err, io.EOF) {
 			r.ended = true
