@@ -63,6 +63,7 @@ type listing struct {
 	asked  format.Name
 	after  string   // only what comes behind this key is listed, where the store can
 	unsure []string // keys whose first bytes say what they are
+	table  error    // that a folder is one
 }
 
 const wildcards = `*?[\`
@@ -225,6 +226,9 @@ func (w *listing) found(key string) found {
 
 // below lists an object in a folder, by the rest of its key from there.
 func (w *listing) below(o *blob.ListObject, rest string) {
+	if folder, format := dataset.TableOf(o.Key); format != "" && w.table == nil {
+		w.table = dataset.ErrTable(w.at.of(folder).String(), format)
+	}
 	for element := range strings.SplitSeq(rest, "/") {
 		if dataset.Hidden(element) {
 			return
@@ -242,8 +246,11 @@ func (w *listing) below(o *blob.ListObject, rest string) {
 	w.unsure = append(w.unsure, o.Key)
 }
 
-// sniff reads the first bytes of objects whose names say nothing.
+// sniff reads the first bytes of objects whose names say nothing, unless a folder was a table.
 func (w *listing) sniff(ctx context.Context) error {
+	if w.table != nil {
+		return w.table
+	}
 	is := make([]bool, len(w.unsure))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(w.store.opts.Requests)

@@ -52,6 +52,10 @@ var tree = map[string]string{
 	"text/c.tsv.zst":                             "\x28\xb5\x2f\xfd",
 	"text/export.2026":                           "n\n1\n",
 	"text/d.parquet":                             "PAR1",
+	"lake/delta/_delta_log/00.json":              "{}",
+	"lake/delta/day=1/a.parquet":                 "PAR1",
+	"lake/ice/metadata/v1.metadata.json":         "{}",
+	"lake/ice/data/a.parquet":                    "PAR1",
 }
 
 // Inputs stand for the same objects of a bucket as for files of a folder.
@@ -71,9 +75,10 @@ func TestListAsFiles(t *testing.T) {
 	for _, input := range []string{
 		"flights", "flights/", "flights.parquet", "flights/date=2026-11-21/a.parquet", "flights/date=2026-11-22",
 		"flights/*", "flights/*.parquet", "flights/date=*", "flights/date=*/*.parquet", "flights/date=2026-1[12]-*/*", "flights/date=2026-11-2?/a.parquet",
-		"flights/**", "flights/**/a.parquet", "**/c.arrow", "*", "flights/_*/*.parquet", "flights/date=2026-11-22/_*", "flights/**/*",
+		"flights/**", "flights/**/a.parquet", "**/c.arrow", "[^l]*", "flights/_*/*.parquet", "flights/date=2026-11-22/_*", "flights/**/*",
 		"text", "text/*", "text/*.csv", "text/day=*", "text as csv", "text/ as jsonl", "text/* as csv", "flights as csv",
 		"odd/a[1].parquet", "odd/a[12].parquet", "odd/text", "odd", "none", "none/*", "flights/date=2026-11-22/_temporary", "flights/readme.txt", "flights/date=2026-11-2?",
+		"lake", "lake/delta", "lake/d*", "lake/delta/day=1", "lake/delta/*/*.parquet", "lake/delta/**", "lake/ice/", "lake/ice/data", "lake/**/*.parquet",
 	} {
 		input, asked, _ := strings.Cut(input, " as ")
 		lister := dataset.Lister{Stores: stores, Format: format.Name(asked)}

@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,7 +40,7 @@ func Resolve(inputs []string) ([]string, error) {
 //     that start with "_" or "." are passed over (_SUCCESS, _millrace, .crc
 //     files). Of the others, files with a known extension are listed (of x.csv.gz
 //     it is .csv), and those without one whose first bytes are Arrow's or
-//     Parquet's; the rest goes to Skipped.
+//     Parquet's; the rest goes to Skipped. A table (see TableOf) is refused.
 //   - In a glob, * ? [a-z] stay within a name and ** stands for any number of
 //     directories. Wildcards do not match hidden names unless the pattern
 //     starts with the same "_" or ".". Files that match are listed whatever
@@ -228,10 +229,14 @@ func (w *walker) walk(dir string, above []fs.FileInfo) error {
 		return statError(dir, err)
 	}
 	for _, entry := range entries {
+		path := filepath.Join(dir, entry.Name())
+		if folder, table := TableOf(filepath.ToSlash(path)); table != "" {
+			return ErrTable(cmp.Or(folder, dir), table)
+		}
 		if hidden(entry.Name()) {
 			continue
 		}
-		if err := w.visit(filepath.Join(dir, entry.Name()), entry.Type(), above); err != nil {
+		if err := w.visit(path, entry.Type(), above); err != nil {
 			return err
 		}
 	}

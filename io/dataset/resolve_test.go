@@ -97,6 +97,13 @@ func TestListErrors(t *testing.T) {
 		"hidden/_only.parquet": "PAR1",
 		"a.parquet":            "PAR1",
 		"loop/x.parquet":       "PAR1",
+
+		"lake/delta/_delta_log/00000000000000000000.json": "{}",
+		"lake/delta/day=1/a.parquet":                      "PAR1",
+		"ice/metadata/00000-4f2c.metadata.json":           "{}",
+		"ice/data/a.parquet":                              "PAR1",
+		"hudi/.hoodie/hoodie.properties":                  "",
+		"hudi/a.parquet":                                  "PAR1",
 	})
 	if err := os.Symlink(filepath.Join(dir, "loop"), filepath.Join(dir, "loop", "again")); err != nil {
 		t.Fatal(err)
@@ -123,6 +130,10 @@ func TestListErrors(t *testing.T) {
 		{"a link back", []string{"loop"}, ErrInput, "leads back"},
 		{"a link back, by any depth", []string{"loop/**/*.parquet"}, ErrInput, "leads back"},
 		{"a link to nothing", []string{"d*.parquet"}, ErrNoSuchFile, "dangling.parquet"},
+		{"a Delta table below", []string{"lake"}, ErrInput, `"lake/delta" is a table of the format Delta`},
+		{"a Delta table by a glob", []string{"lake/d*"}, ErrInput, `"lake/delta" is a table of the format Delta`},
+		{"an Iceberg table", []string{"ice"}, ErrInput, `"ice" is a table of the format Iceberg`},
+		{"a Hudi table", []string{"hudi/"}, ErrInput, `"hudi" is a table of the format Hudi`},
 		{"all problems at once", []string{"gone", "*.arrow"}, ErrNoSuchFile, `"*.arrow"`},
 	}
 	for _, test := range tests {
