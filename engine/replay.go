@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
+
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/engine/sink"
@@ -130,7 +132,7 @@ func (o ReplayOptions) Replay(ctx context.Context) (*Replay, error) {
 		return nil, err
 	}
 	if len(found) == 0 && len(r.Rejected) == 0 {
-		return nil, fmt.Errorf("%w: none of %q meets %s", ErrNoRow, h.Output, o.conditions())
+		return nil, fmt.Errorf("%w: none of %q meets %s%s", ErrNoRow, h.Output, o.conditions(), tracelessRows(h.Live()))
 	}
 	for len(found) > 0 {
 		n := 1
@@ -386,4 +388,18 @@ func placesAmong(found []*hit, rejected map[int][]int64) {
 			}
 		}
 	}
+}
+
+// tracelessRows says how many rows runs passed over, of which an output has no trace.
+func tracelessRows(live []*ledger.Recorded) string {
+	rows := int64(0)
+	for _, run := range live {
+		if run.Manifest != nil {
+			rows += run.Manifest.Ledger.Filtered
+		}
+	}
+	if rows == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %s that where left out have no trace in the output", english.Plural(int(rows), "row", ""))
 }
