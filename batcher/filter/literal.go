@@ -114,7 +114,9 @@ func IsTime(t arrow.DataType) bool { return kindOf(t).isTime() }
 
 // Counts reads a text as a value of a field for whose type IsTime, as an expression does: in
 // counts of the type's unit, which may be none of its values.
-func Counts(text string, field arrow.Field) (*big.Rat, error) { return timeOf(text, newColumn(0, field)) }
+func Counts(text string, field arrow.Field) (*big.Rat, error) {
+	return timeOf(text, newColumn(0, field))
+}
 
 // timeOf reads a text as a value of a column of times, in counts of its unit.
 func timeOf(text string, c *column) (*big.Rat, error) {
