@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 
@@ -14,12 +15,12 @@ import (
 
 // agreementText writes how far models agree: a table of numbers and one of labels; names
 // are what it calls input files.
-func agreementText(b *strings.Builder, all []agreement.Summary, left []string, names map[string]string) {
+func agreementText(b *strings.Builder, w io.Writer, all []agreement.Summary, left []string, names map[string]string) {
 	if len(all) == 0 && len(left) == 0 {
 		return
 	}
 	b.WriteString("\nHow far models agree\n")
-	numbers, labels := newTable(), newTable()
+	numbers, labels := newTable(w), newTable(w)
 	numbers.AppendHeader(table.Row{"prediction", "beside", "mean difference", "mean size", "size p50", "p90", "p99", "largest", "in row", "rank correlation", "psi"})
 	labels.AppendHeader(table.Row{"label", "beside", "rows", "equal", "share"})
 	sampled := 0

@@ -222,7 +222,7 @@ func (r *modelReport) Text(w io.Writer) error {
 	if len(r.External) > 0 {
 		fmt.Fprintf(&b, "external   %s\n", strings.Join(r.External, ", "))
 	}
-	t := newTable()
+	t := newTable(w)
 	t.AppendHeader(table.Row{"", "name", "type", "classes"})
 	for _, v := range r.Inputs {
 		t.AppendRow(table.Row{"input", v.Name, v.Type, ""})
@@ -317,7 +317,7 @@ const filesShown = 20
 // Text writes files and columns as tables.
 func (r *dataReport) Text(w io.Writer) error {
 	var b strings.Builder
-	t := newTable()
+	t := newTable(w)
 	t.AppendHeader(table.Row{"file", "format", "rows", "spans", "rows of largest", "size"})
 	for i, f := range r.Files {
 		if i == filesShown {
@@ -328,7 +328,7 @@ func (r *dataReport) Text(w io.Writer) error {
 	}
 	b.WriteString(t.Render())
 	fmt.Fprintf(&b, "\n\n%s, %s\n", counted(r.Rows, "row"), counted(int64(len(r.Columns)), "column"))
-	t = newTable()
+	t = newTable(w)
 	t.AppendHeader(table.Row{"column", "type", "nullable", "nulls", "from"})
 	for _, c := range r.Columns {
 		nulls := "unknown"
@@ -338,7 +338,7 @@ func (r *dataReport) Text(w io.Writer) error {
 		t.AppendRow(table.Row{c.Name, c.Type, c.Nullable, nulls, c.From})
 	}
 	b.WriteString(t.Render() + "\n")
-	linesText(&b, r.Lines)
+	linesText(&b, w, r.Lines)
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -74,11 +74,11 @@ func (r *planReport) Text(w io.Writer) error {
 		}
 		fmt.Fprintf(&b, "         column %s (%s) from folders%s\n", c.Column, c.Type, note)
 	}
-	r.selectionText(&b)
+	r.selectionText(&b, w)
 	r.filterText(&b)
-	linesText(&b, r.Lines)
+	linesText(&b, w, r.Lines)
 	b.WriteString("\nHow columns become tensors\n")
-	t := newTable()
+	t := newTable(w)
 	t.AppendHeader(table.Row{"model input", "column", "type", "cast", "nulls expected", "a null becomes", "way"})
 	for _, in := range r.Inputs {
 		way := "view " + in.Note
@@ -106,8 +106,8 @@ func (r *planReport) Text(w io.Writer) error {
 			t.AppendRow(table.Row{name, f.Column, f.Type, f.Cast, nulls, policy, way})
 		}
 	}
-	b.WriteString(t.Render() + "\n\n" + featuresText(r.Inputs) + unusedText(r.Unused) + "What is written\n")
-	t = newTable()
+	b.WriteString(t.Render() + "\n\n" + featuresText(w, r.Inputs) + unusedText(r.Unused) + "What is written\n")
+	t = newTable(w)
 	t.AppendHeader(table.Row{"column", "type", "from"})
 	for _, c := range r.Outputs {
 		from := c.From
@@ -117,7 +117,7 @@ func (r *planReport) Text(w io.Writer) error {
 		t.AppendRow(table.Row{c.Column, c.Type, from})
 	}
 	b.WriteString(t.Render() + "\n\n")
-	r.comparedText(&b)
+	r.comparedText(&b, w)
 	r.partsText(&b)
 	most := ""
 	if r.Filter != nil {
@@ -218,12 +218,12 @@ func (r *planReport) modelText(b *strings.Builder) {
 }
 
 // comparedText says which predictions of several models are compared.
-func (r *planReport) comparedText(b *strings.Builder) {
+func (r *planReport) comparedText(b *strings.Builder, w io.Writer) {
 	if len(r.Compared) == 0 && len(r.NotCompared) == 0 {
 		return
 	}
 	b.WriteString("What is compared\n")
-	t := newTable()
+	t := newTable(w)
 	t.AppendHeader(table.Row{"prediction", "beside", "kind"})
 	for _, p := range r.Compared {
 		t.AppendRow(table.Row{p.Challenger, p.Champion, p.Kind})

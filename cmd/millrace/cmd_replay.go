@@ -85,7 +85,7 @@ type replayReport struct{ *engine.Replay }
 func (r *replayReport) Text(w io.Writer) error {
 	var b strings.Builder
 	if len(r.Rows) > 0 {
-		b.WriteString(r.table().Render() + "\n")
+		b.WriteString(r.table(w).Render() + "\n")
 		fmt.Fprintf(&b, "%s: %d equal, %d within a tolerance of %g, %d different\n",
 			english.Plural(len(r.Rows), "row", ""), r.Equal, r.Within, r.Tolerance, r.Different)
 	}
@@ -114,9 +114,9 @@ func rejectedText(columns []engine.ColumnValue) string {
 	return text
 }
 
-func (r *replayReport) table() table.Writer {
-	t := newTable()
-	t.AppendHeader(table.Row{"row", "input", "prediction", "published", "again", "difference", "outcome"})
+func (r *replayReport) table(w io.Writer) table.Writer {
+	t := newTable(w)
+	t.AppendHeader(table.Row{"row", "input", "prediction", "published", "again", "outcome", "difference"})
 	t.SuppressEmptyColumns() // the difference, where all is equal
 	inputs := make([]string, len(r.Rows))
 	for i := range inputs {
@@ -134,7 +134,7 @@ func (r *replayReport) table() table.Writer {
 			if p.Difference != nil {
 				difference = fmt.Sprintf("%.3g", *p.Difference)
 			}
-			t.AppendRow(table.Row{name, input, cell(column, 32), cell(p.Recorded, 24), cell(p.Again, 24), difference, p.Outcome.String()})
+			t.AppendRow(table.Row{name, input, cell(column, 32), cell(p.Recorded, 24), cell(p.Again, 24), p.Outcome.String(), difference})
 			name, input = "", ""
 		}
 	}

@@ -235,7 +235,7 @@ func (r *runsReport) fitting(o *outputReport) map[string]bool {
 }
 
 func (o *outputReport) table(columns map[string]bool) table.Writer {
-	t := newTable()
+	t := newTable(io.Discard) // it is what fitting leaves
 	var header table.Row
 	var configs []table.ColumnConfig
 	for _, c := range runColumns {

@@ -301,9 +301,9 @@ func (r *scoreReport) Text(w io.Writer) error {
 	if r.Report != "" {
 		line("report", "%s", r.Report)
 	}
-	agreementText(&b, r.Agreement, r.NotCompared, runpage.InputNames(r.Manifest))
+	agreementText(&b, w, r.Agreement, r.NotCompared, runpage.InputNames(r.Manifest))
 	if r.Head != nil {
-		b.WriteString("\n" + r.Head.table() + "\n")
+		b.WriteString("\n" + r.Head.table(w) + "\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -69,8 +70,8 @@ func (h *head) read(ctx context.Context, data *dataset.Dataset, rows int) error 
 func shorten(s string) string { return text.Snip(s, 48, "…") }
 
 // table is for a terminal, which no text of the data must move the cursor of.
-func (h *head) table() string {
-	t := newTable()
+func (h *head) table(w io.Writer) string {
+	t := newTable(w)
 	header := make(table.Row, 0, len(h.Columns))
 	for _, c := range h.Columns {
 		header = append(header, page.Plain(c))
@@ -84,14 +85,4 @@ func (h *head) table() string {
 		t.AppendRow(row)
 	}
 	return t.Render()
-}
-
-// newTable is the look of every table: light lines, names as they are.
-func newTable() table.Writer {
-	t := table.NewWriter()
-	style := table.StyleLight
-	style.Format.Header = text.FormatDefault
-	style.Options.SeparateRows = false
-	t.SetStyle(style)
-	return t
 }

@@ -124,15 +124,15 @@ func (o *jobOptions) lines(job *jobfile.Job, to *lines.Options) error {
 }
 
 // linesText writes the types of the columns of CSV and JSON Lines, and why they have them.
-func linesText(w io.Writer, l *engine.ExplainedLines) {
+func linesText(b *strings.Builder, w io.Writer, l *engine.ExplainedLines) {
 	if l == nil {
 		return
 	}
-	fmt.Fprintf(w, "\nTypes of columns of text (--types gives others)\n")
-	t := newTable()
+	fmt.Fprintf(b, "\nTypes of columns of text (--types gives others)\n")
+	t := newTable(w)
 	t.AppendHeader(table.Row{"column", "type", "why"})
 	for _, c := range l.Columns {
 		t.AppendRow(table.Row{c.Name, c.Type, strings.ToValidUTF8(c.Why, "?")})
 	}
-	fmt.Fprintln(w, t.Render())
+	b.WriteString(t.Render() + "\n")
 }

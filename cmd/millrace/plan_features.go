@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"strconv"
 	"strings"
 
@@ -10,8 +11,8 @@ import (
 )
 
 // featuresText says how features are computed; empty where none is.
-func featuresText(inputs []engine.ExplainedInput) string {
-	t := newTable()
+func featuresText(w io.Writer, inputs []engine.ExplainedInput) string {
+	t := newTable(w)
 	t.AppendHeader(table.Row{"feature", "of", "transforms", "values a row"})
 	some := false
 	for _, in := range inputs {

@@ -81,12 +81,12 @@ func (r *nothingNewReport) Text(w io.Writer) error {
 const newFilesShown = 100
 
 // selectionText lists the files that are read, and says what of the others.
-func (r *planReport) selectionText(b *strings.Builder) {
+func (r *planReport) selectionText(b *strings.Builder, w io.Writer) {
 	if r.Selection == nil {
 		return
 	}
 	fmt.Fprintf(b, "files    %s\n", r.Selection)
-	t := newTable()
+	t := newTable(w)
 	t.AppendHeader(table.Row{"file", "rows", "size"})
 	for i, f := range r.Files {
 		if i == newFilesShown {
