@@ -45,6 +45,8 @@ func (t *trial) try(ctx context.Context, s *scoring, c *Choice) error {
 		return err
 	case err != nil:
 		c.Reason += "; " + err.Error()
+	case t.sloped:
+		t.decideBySlope(c)
 	default:
 		t.decide(c)
 	}
@@ -66,6 +68,8 @@ type trial struct {
 	rows    int   // that may be scored twice
 	held    int   // rows of the sample, once it is known that there is time for it
 	unable  error // why there can be no trial, in words
+	small   int   // the smaller of the two sizes of a slope, which is measured where there can be none; 0: not either
+	sloped  bool  // it was
 
 	reading sync.WaitGroup // of sample, until it has it, or is unable
 	sample  *sample
@@ -108,6 +112,7 @@ func (t *trial) lapRows(size int) int {
 // newTrial prepares a trial, and begins to read its rows; the caller closes it.
 func (p *Plan) newTrial(ctx context.Context, c *Choice) *trial {
 	t := &trial{plan: p, workers: c.Workers, base: c.BatchRows, streams: c.Streams, cpu: c.IntraOpThreads == 1 && c.Streams == 0}
+	t.small = t.slope()
 	sizes := trialSizes(t.base, p.mostBatchRows())
 	if t.streams > 0 {
 		sizes = p.deviceTrialSizes(t.base)
@@ -155,6 +160,9 @@ func (t *trial) read(ctx context.Context, rows int) error {
 // run measures, from started on. Its error says in words why it could not.
 func (t *trial) run(ctx context.Context, started time.Time) error {
 	t.reading.Wait()
+	if t.unable != nil && t.small > 0 {
+		return t.measureSlope(ctx, started)
+	}
 	if t.unable != nil {
 		return t.unable
 	}
@@ -171,11 +179,17 @@ func (t *trial) run(ctx context.Context, started time.Time) error {
 	rate := float64(t.workers) / first.perRow
 	t.drop() // most runs are too short, and need no more rows than these
 	budget := min(time.Duration(float64(p.Dataset.Rows())/rate*trialShare*float64(time.Second)), trialMost)
+	if budget < trialLeast && t.small > 0 {
+		return t.measureSlope(ctx, started)
+	}
 	if budget < trialLeast {
 		return fmt.Errorf("%s rows are done too soon to measure on", humanize.Comma(p.Dataset.Rows()))
 	}
 	left := budget - time.Since(started)
-	if sizes = t.fit(sizes, min(rows, int(left.Seconds()*rate))); sizes == nil {
+	if sizes = t.fit(sizes, min(rows, int(left.Seconds()*rate))); sizes == nil && t.small > 0 {
+		return t.measureSlope(ctx, started)
+	}
+	if sizes == nil {
 		return fmt.Errorf("a measurement would have taken more than %s", budget.Round(time.Millisecond))
 	}
 	if err := t.read(ctx, t.held); err != nil {
