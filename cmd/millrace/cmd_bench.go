@@ -290,11 +290,17 @@ func (o *benchOptions) show(all, old []*bench.Bench, common *commonOptions, s st
 			return err
 		}
 	}
-	for path, write := range map[string]func(io.Writer, []*bench.Bench) error{o.report: bench.WriteReport, o.benchfmt: bench.WriteBenchfmt} {
-		if path == "" {
+	for _, file := range []struct {
+		path  string
+		write func(w io.Writer) error
+	}{
+		{o.report, func(w io.Writer) error { return bench.WriteReport(w, all, comparison) }},
+		{o.benchfmt, func(w io.Writer) error { return bench.WriteBenchfmt(w, all) }},
+	} {
+		if file.path == "" {
 			continue
 		}
-		if err := writeWhole(path, func(w io.Writer) error { return write(w, all) }); err != nil {
+		if err := writeWhole(file.path, file.write); err != nil {
 			return err
 		}
 	}
