@@ -104,8 +104,8 @@ func (o *benchOptions) AddFlags(fs *pflag.FlagSet) {
 func runBench(ctx context.Context, o *benchOptions, common *commonOptions, s streams) error {
 	var all []*bench.Bench
 	if len(o.from) > 0 {
-		if o.Model != "" || len(o.Inputs) > 0 || o.rows > 0 || o.saveProfile {
-			return fmt.Errorf("%w: --from takes records that are there; --model, --input, --rows and --save-profile are for measuring", engine.ErrUsage)
+		if o.Model != "" || len(o.Inputs) > 0 || o.rows > 0 || o.saveProfile || o.PricePerHour != 0 || o.Name != "" {
+			return fmt.Errorf("%w: --from takes records that are there; --model, --input, --rows, --save-profile, --price-per-hour and --name are for measuring", engine.ErrUsage)
 		}
 		var err error
 		if all, err = readRecordFiles(o.from); err != nil {
@@ -148,6 +148,9 @@ func (o *benchOptions) check() error {
 		}
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
 			return fmt.Errorf("%w: --%s: %s is a folder", ledger.ErrOutput, flag, path)
+		}
+		if err := ledger.Replaceable(path); err != nil {
+			return fmt.Errorf("--%s: %w", flag, err)
 		}
 		if err := canMake(filepath.Dir(path)); err != nil {
 			return fmt.Errorf("%w: --%s: %w", ledger.ErrOutput, flag, err)
@@ -206,7 +209,12 @@ func (o *benchOptions) measure(ctx context.Context, common *commonOptions, s str
 		return nil, fmt.Errorf("%w: bench measures one model, and the job file has several: give one by --model FILE", engine.ErrUsage)
 	}
 	opts.Engine.ProfileDir = ""
-	if len(opts.Engine.Inputs) == 0 && o.rows > 0 {
+	switch inputs := len(opts.Engine.Inputs) > 0; {
+	case o.rows < 0:
+		return nil, fmt.Errorf("%w: --rows (%d) must be >= 1", engine.ErrUsage, o.rows)
+	case o.rows > 0 && inputs:
+		return nil, fmt.Errorf("%w: --rows (%d) is how many rows to make, and --input says which to read, all of them: leave one of the two out", engine.ErrUsage, o.rows)
+	case o.rows > 0:
 		opts.Made = &bench.Made{Rows: o.rows, NullShare: o.nullShare, Seed: o.seed}
 		switch o.madeFormat {
 		case "parquet":
@@ -216,10 +224,7 @@ func (o *benchOptions) measure(ctx context.Context, common *commonOptions, s str
 		default:
 			return nil, fmt.Errorf("%w: --made-format (%s) must be parquet or arrow", engine.ErrUsage, o.madeFormat)
 		}
-	} else if o.rows != 0 {
-		return nil, fmt.Errorf("%w: --rows (%d) is how many rows to make when there is no --input, and must be >= 1", engine.ErrUsage, o.rows)
-	}
-	if len(opts.Engine.Inputs) == 0 && opts.Made == nil {
+	case !inputs:
 		return nil, fmt.Errorf("%w: no data: give --input, or --rows to have data made", engine.ErrUsage)
 	}
 	for _, p := range o.providers {
