@@ -156,6 +156,9 @@ func (o *benchOptions) check() error {
 			return fmt.Errorf("%w: --%s: %w", ledger.ErrOutput, flag, err)
 		}
 	}
+	if err := o.checkApart(); err != nil {
+		return err
+	}
 	if !o.saveProfile {
 		return nil
 	}
@@ -167,6 +170,40 @@ func (o *benchOptions) check() error {
 		return fmt.Errorf("%w: --profile-dir: %w", ledger.ErrOutput, err)
 	}
 	return nil
+}
+
+// checkApart refuses to write a page or benchfmt over what another flag names: what is
+// read would be gone, and of two that are written one.
+func (o *benchOptions) checkApart() error {
+	type named struct{ flag, path string }
+	others := []named{{"results", o.results}, {"model", o.Model}, {"job", o.job.path}}
+	for flag, paths := range map[string][]string{"from": o.from, "compare": o.compare, "input": o.Inputs} {
+		for _, path := range paths {
+			files, _ := filepath.Glob(path) // a URI, or nothing: it is found out later
+			for _, file := range files {
+				others = append(others, named{flag, file})
+			}
+		}
+	}
+	for _, w := range []named{{"report", o.report}, {"benchfmt", o.benchfmt}} {
+		for _, other := range others {
+			if w.path != "" && sameFile(w.path, other.path) {
+				return fmt.Errorf("%w: --%s %s is the file of --%s; name another file", engine.ErrUsage, w.flag, w.path, other.flag)
+			}
+		}
+		others = append(others, w)
+	}
+	return nil
+}
+
+// sameFile says whether two paths are, or would be, the same file's.
+func sameFile(a, b string) bool {
+	one, err := os.Stat(a)
+	if err != nil {
+		return filepath.Clean(a) == filepath.Clean(b)
+	}
+	two, err := os.Stat(b)
+	return err == nil && os.SameFile(one, two)
 }
 
 // canMake reports whether files can be made in a folder.
