@@ -135,6 +135,8 @@ func (o *benchOptions) check() error {
 	switch {
 	case o.Repeats < 1:
 		return fmt.Errorf("%w: --repeats (%d) must be >= 1", engine.ErrUsage, o.Repeats)
+	case o.Target <= 0:
+		return fmt.Errorf("%w: --time (%s) must be > 0", engine.ErrUsage, o.Target)
 	case o.saveProfile && o.profileDir == "none":
 		return fmt.Errorf("%w: --save-profile has no folder to save to: give --profile-dir", engine.ErrUsage)
 	case o.saveProfile && o.SweepOnly:
