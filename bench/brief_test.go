@@ -32,7 +32,7 @@ func TestBrief(t *testing.T) {
 		if err := WriteTable(&table, []*Bench{b}); err != nil {
 			t.Fatal(err)
 		}
-		if err := WriteReport(&report, []*Bench{b}); err != nil {
+		if err := WriteReport(&report, []*Bench{b}, nil); err != nil {
 			t.Fatal(err)
 		}
 		for _, text := range []string{table.String(), report.String()} {

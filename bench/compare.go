@@ -60,6 +60,9 @@ type Pair struct {
 	// Versions says what else differs, settings of the run among it: usually what
 	// is being judged.
 	Versions []string `json:"versions,omitempty"`
+	// Uncompared says what only one side measured, or of which records are missing:
+	// the verdict knows nothing of it.
+	Uncompared []string `json:"uncompared,omitempty"`
 }
 
 // Change is one arm, or the fastest arm of a stage, then and now.
@@ -101,7 +104,9 @@ func Compare(old, recent []*Bench) (*Comparison, error) {
 			c.Unpaired = append(c.Unpaired, fmt.Sprintf("%s on %s", page.Plain(b.Head.Model.Name), machineName(&b.Head.Machine)))
 			continue
 		}
-		c.Pairs = append(c.Pairs, newPair(Summarize(before), Summarize(b)))
+		p := newPair(Summarize(before), Summarize(b))
+		p.Uncompared = append(p.Uncompared, cutSides(before, b)...)
+		c.Pairs = append(c.Pairs, p)
 	}
 	if len(c.Pairs) == 0 {
 		return nil, fmt.Errorf("%w: %s", ErrIncomparable, whyIncomparable(old, recent))
@@ -244,20 +249,23 @@ func newPair(old, recent *Summary) *Pair {
 	counted := map[armKey]bool{}
 	// The fastest then against the fastest now: a change that moves the best batch
 	// size is not a regression at the old one.
-	count := func(o, n *ArmSummary) {
+	count := func(stage Stage, o, n *ArmSummary) {
 		if o == nil || n == nil {
+			if side := map[bool]string{true: "now", false: "then"}[o == nil]; o != n {
+				p.Uncompared = append(p.Uncompared, fmt.Sprintf("%s was measured %s only", stageName(stage), side))
+			}
 			return
 		}
 		counted[o.key()] = o.key() == n.key()
 		p.Changes = append(p.Changes, newChange(o, n, true, p.OtherMachine))
 	}
 	if old.Auto != nil && recent.Auto != nil {
-		count(old.Auto, recent.Auto)
+		count(StageEndToEnd, old.Auto, recent.Auto)
 	} else {
-		count(old.BestFixed, recent.BestFixed)
+		count(StageEndToEnd, old.BestFixed, recent.BestFixed)
 	}
 	for _, stage := range Stages {
-		count(old.Best[stage], recent.Best[stage])
+		count(stage, old.Best[stage], recent.Best[stage])
 	}
 	verdicts := make([]Verdict, len(p.Changes))
 	for i, c := range p.Changes {
@@ -273,6 +281,19 @@ func newPair(old, recent *Summary) *Pair {
 		}
 	}
 	return p
+}
+
+// cutSides says of which side records are known to be missing.
+func cutSides(old, recent *Bench) (sides []string) {
+	for _, side := range []struct {
+		cut bool
+		of  string
+	}{{old.Cut, "then"}, {recent.Cut, "now"}} {
+		if side.cut {
+			sides = append(sides, "the records of "+side.of+" end within a line, and what came after it is missing")
+		}
+	}
+	return sides
 }
 
 // key is what the arm is found by in another measurement.

@@ -190,6 +190,54 @@ func TestCompareCountsTheFastest(t *testing.T) {
 	}
 }
 
+// What a verdict does not know of is said: a gate whose end to end is no longer measured
+// would pass for ever.
+func TestCompareSaysWhatItDoesNot(t *testing.T) {
+	old, now := twoMachines(t)[:1], twoMachines(t)[:1]
+	now[0].Repeats = slices.DeleteFunc(now[0].Repeats, func(r Repeat) bool { return r.Stage == StageEndToEnd || r.Stage == StageWrite })
+	old[0].Repeats = slices.DeleteFunc(old[0].Repeats, func(r Repeat) bool { return r.Stage == StageRead })
+	old[0].Cut = true
+	c, err := Compare(old, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	if err := c.Text(&text); err != nil {
+		t.Fatal(err)
+	}
+	want := "NOT COMPARED: end to end was measured then only; read was measured now only; write was measured then only; the records of then end within a line"
+	if !strings.Contains(text.String(), want) {
+		t.Errorf("the comparison says\n%s\nwithout %q", text.String(), want)
+	}
+}
+
+// The page of a comparison has its verdict and numbers.
+func TestReportCompared(t *testing.T) {
+	old, now := twoMachines(t), twoMachines(t)[:1]
+	now[0].Head.Model.Name = "<b>"
+	for i := range now[0].Repeats {
+		if r := &now[0].Repeats[i]; r.Stage == StageRead {
+			r.Seconds *= 1.08
+		}
+	}
+	c, err := Compare(old, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var page bytes.Buffer
+	if err := WriteReport(&page, now, c); err != nil {
+		t.Fatal(err)
+	}
+	if err := soundPage(page.String()); err != nil {
+		t.Error(err)
+	}
+	for _, want := range []string{`<p class="warning" role="note">REGRESSION: read −7.4%`, "Compared with before", "<td>−7.4%</td>", "<td>worse</td>", "<td>same</td>"} {
+		if !strings.Contains(page.String(), want) {
+			t.Errorf("the page has no %s", want)
+		}
+	}
+}
+
 func TestComparisonText(t *testing.T) {
 	old := twoMachines(t)
 	now := twoMachines(t)[:1]

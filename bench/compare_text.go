@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -14,14 +15,9 @@ import (
 func (c *Comparison) Text(w io.Writer) error {
 	var b strings.Builder
 	for _, p := range c.Pairs {
-		fmt.Fprintf(&b, "%s on %s: %s (%s) then, %s (%s) now\n", page.Plain(p.New.Model.Name), machineName(&p.New.Machine),
-			versionName(&p.Old.Versions), p.Old.Started.UTC().Format("2 Jan 2006 15:04"),
-			versionName(&p.New.Versions), p.New.Started.UTC().Format("2 Jan 2006 15:04"))
-		for _, v := range p.Versions {
-			b.WriteString("  " + v + "\n")
-		}
-		if len(p.OtherMachine) > 0 {
-			b.WriteString("  ANOTHER MACHINE, shown side by side without a verdict: " + strings.Join(p.OtherMachine, "; ") + "\n")
+		b.WriteString(p.title() + "\n")
+		for _, note := range p.notes() {
+			b.WriteString("  " + note + "\n")
 		}
 		b.WriteString("\n" + changesTable(p, true))
 		if rest := changesTable(p, false); rest != "" {
@@ -37,6 +33,25 @@ func (c *Comparison) Text(w io.Writer) error {
 		return fmt.Errorf("write comparison: %w", err)
 	}
 	return nil
+}
+
+// title says what is held against what.
+func (p *Pair) title() string {
+	return fmt.Sprintf("%s on %s: %s (%s) then, %s (%s) now", page.Plain(p.New.Model.Name), machineName(&p.New.Machine),
+		versionName(&p.Old.Versions), p.Old.Started.UTC().Format("2 Jan 2006 15:04"),
+		versionName(&p.New.Versions), p.New.Started.UTC().Format("2 Jan 2006 15:04"))
+}
+
+// notes say what to know of a pair besides its numbers.
+func (p *Pair) notes() []string {
+	notes := slices.Clone(p.Versions)
+	if len(p.OtherMachine) > 0 {
+		notes = append(notes, "ANOTHER MACHINE, shown side by side without a verdict: "+strings.Join(p.OtherMachine, "; "))
+	}
+	if len(p.Uncompared) > 0 {
+		notes = append(notes, "NOT COMPARED: "+strings.Join(p.Uncompared, "; "))
+	}
+	return notes
 }
 
 // sentence is the verdict in words.
@@ -85,13 +100,18 @@ func versionName(v *Versions) string {
 	return name
 }
 
-// changesTable shows what counts in full; of the sweep, what changed.
-func changesTable(p *Pair, counts bool) string {
-	title, header := "Settings of the sweep that changed, rows/s (shown only)", table.Row{"", "settings", "then", "now", "change", "p", "n", "verdict"}
-	if counts {
-		title, header = "What counts, rows/s", table.Row{"", "settings", "then", "interval", "now", "interval", "change", "p", "n", "verdict"}
-	}
-	t, others := newBenchTable(header, 2), 0
+// changeRow is one change in words.
+type changeRow struct {
+	Stage, Settings      string
+	Then, ThenWithin     string
+	Now, NowWithin       string
+	Change, Chance, Runs string
+	Verdict              Verdict
+}
+
+// changeRows are a pair's changes that count; or those of the sweep that are worth a
+// line, and how many others there are.
+func changeRows(p *Pair, counts bool) (rows []changeRow, others int) {
 	for _, c := range p.Changes {
 		if c.Counts != counts {
 			continue
@@ -104,25 +124,54 @@ func changesTable(p *Pair, counts bool) string {
 		if c.NewArm != nil {
 			at += " → " + settings(*c.NewArm, false)
 		}
-		row := table.Row{stageName(c.Stage), at, page.Count(c.Old.Median)}
-		if counts {
-			row = append(row, rangeOf(c.Old, page.Count), page.Count(c.New.Median), rangeOf(c.New, page.Count))
-		} else {
-			row = append(row, page.Count(c.New.Median))
-		}
 		chance := "<0.001"
 		if c.P >= 0.001 {
 			chance = fmt.Sprintf("%.3f", c.P)
 		}
-		t.AppendRow(append(row, page.Change(c.Ratio), chance, fmt.Sprintf("%d+%d", c.Old.Repeats, c.New.Repeats), c.Verdict))
+		rows = append(rows, changeRow{
+			Stage: stageName(c.Stage), Settings: at,
+			Then: page.Count(c.Old.Median), ThenWithin: rangeOf(c.Old, page.Count),
+			Now: page.Count(c.New.Median), NowWithin: rangeOf(c.New, page.Count),
+			Change: page.Change(c.Ratio), Chance: chance, Runs: fmt.Sprintf("%d+%d", c.Old.Repeats, c.New.Repeats), Verdict: c.Verdict,
+		})
 	}
+	return rows, others
+}
+
+// othersLine says how many settings of the sweep have no line; "" for none.
+func othersLine(rows, others int) string {
 	switch {
-	case t.Length() > 0 && others > 0:
-		return titled(title, t) + fmt.Sprintf("  and %d settings that did not change or have too few repeats\n", others)
-	case t.Length() > 0:
+	case others == 0:
+		return ""
+	case rows > 0:
+		return fmt.Sprintf("and %d settings that did not change or have too few repeats", others)
+	default:
+		return fmt.Sprintf("None of %d settings of the sweep changed, as far as their repeats can tell.", others)
+	}
+}
+
+// changesTable shows what counts in full; of the sweep, what changed.
+func changesTable(p *Pair, counts bool) string {
+	title, header := "Settings of the sweep that changed, rows/s (shown only)", table.Row{"", "settings", "then", "now", "change", "p", "n", "verdict"}
+	if counts {
+		title, header = "What counts, rows/s", table.Row{"", "settings", "then", "interval", "now", "interval", "change", "p", "n", "verdict"}
+	}
+	t := newBenchTable(header, 2)
+	rows, others := changeRows(p, counts)
+	for _, r := range rows {
+		if counts {
+			t.AppendRow(table.Row{r.Stage, r.Settings, r.Then, r.ThenWithin, r.Now, r.NowWithin, r.Change, r.Chance, r.Runs, r.Verdict})
+		} else {
+			t.AppendRow(table.Row{r.Stage, r.Settings, r.Then, r.Now, r.Change, r.Chance, r.Runs, r.Verdict})
+		}
+	}
+	switch line := othersLine(len(rows), others); {
+	case len(rows) > 0 && line != "":
+		return titled(title, t) + "  " + line + "\n"
+	case len(rows) > 0:
 		return titled(title, t)
-	case others > 0:
-		return fmt.Sprintf("None of %d settings of the sweep changed, as far as their repeats can tell.\n", others)
+	case line != "":
+		return line + "\n"
 	default:
 		return ""
 	}

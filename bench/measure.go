@@ -128,16 +128,20 @@ func once[T comparable](list []T) []T {
 func (o *Options) Validate() error {
 	var problems []error
 	bad := func(f string, args ...any) { problems = append(problems, fmt.Errorf(f, args...)) }
-	atLeastOne := func(flag string, list []int) {
+	for _, n := range o.BatchRows {
+		if n < 1 {
+			bad("--batch-sizes (%d) must be >= 1", n)
+		}
+	}
+	threads := func(flag string, list []int) {
 		for _, n := range list {
-			if n < 1 {
-				bad("%s (%d) must be >= 1", flag, n)
+			if n < 1 || n > engine.MostThreads {
+				bad("%s (%d) must be from 1 to %d", flag, n, engine.MostThreads)
 			}
 		}
 	}
-	atLeastOne("--batch-sizes", o.BatchRows)
-	atLeastOne("--workers", o.Workers)
-	atLeastOne("--intra-op-threads", o.IntraOpThreads)
+	threads("--workers", o.Workers)
+	threads("--intra-op-threads", o.IntraOpThreads)
 	if o.Repeats < 1 {
 		bad("--repeats (%d) must be >= 1", o.Repeats)
 	}

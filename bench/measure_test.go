@@ -216,6 +216,7 @@ func TestMeasurementRefuses(t *testing.T) {
 		{"a price and a share that are no numbers", func(o *Options) {
 			o.Engine.Inputs, o.PricePerHour, o.Made = nil, math.NaN(), &Made{Rows: 5, NullShare: math.NaN()}
 		}, []string{"--price-per-hour (NaN)", "--null-share (NaN)"}},
+		{"threads that no machine could start", func(o *Options) { o.Workers, o.IntraOpThreads = []int{1, 1025}, []int{100000} }, []string{"--workers (1025)", "--intra-op-threads (100000)", "from 1 to 1024"}},
 		{"no data", func(o *Options) { o.Engine.Inputs = nil }, []string{"--input", "--rows"}},
 		{"a folder that is not there", func(o *Options) { o.Dir = filepath.Join(o.Dir, "none") }, []string{"folder for outputs"}},
 		{"nulls that cannot be", func(o *Options) { o.Engine.Inputs, o.Made = nil, &Made{Rows: 5, NullShare: 2} }, []string{"--null-share"}},
@@ -339,6 +340,25 @@ func TestMeasurementOfSizesThatDoNotFit(t *testing.T) {
 	}
 	if len(b.Stops) != 1 || b.Stops[0].BatchRows != 65536 || !strings.Contains(b.Stops[0].Reason, "8192 rows") {
 		t.Errorf("stops = %+v; want one, of 65,536 rows and why", b.Stops)
+	}
+}
+
+// Where no size fits, all rows there are make one batch: nothing is made room for that
+// no row fills.
+func TestMeasurementOfNoSizeThatFits(t *testing.T) {
+	opts := quick(t)
+	opts.SweepOnly, opts.BatchRows = true, []int{100_000_000_000}
+	b, err := measured(t.Context(), t, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range b.Repeats {
+		if r.BatchRows != opts.SampleRows {
+			t.Errorf("batches of %d rows were measured; want of %d, which there are", r.BatchRows, opts.SampleRows)
+		}
+	}
+	if len(b.Stops) != 1 || b.Stops[0].BatchRows != 100_000_000_000 {
+		t.Errorf("stops = %+v; want one, of the size that was asked for", b.Stops)
 	}
 }
 

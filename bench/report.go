@@ -26,6 +26,7 @@ type reportPage struct {
 	Title, Eyebrow string
 	Lead           []string
 	Warnings       []string
+	Compared       *reportCompared // nil: with nothing
 	Several        bool
 	Benches        []*reportBench
 	Compare        []*page.Bars
@@ -63,8 +64,9 @@ type numbers struct {
 
 // WriteReport writes the measurements as one HTML page that stands alone: no
 // scripts, nothing fetched. Every string of the records is shown as text. Several
-// measurements stand side by side.
-func WriteReport(w io.Writer, benches []*Bench) error {
+// measurements stand side by side. What they were compared with, if anything, comes
+// with its verdict.
+func WriteReport(w io.Writer, benches []*Bench, compared *Comparison) error {
 	all := make([]*Summary, len(benches))
 	for i, b := range benches {
 		all[i] = Summarize(b)
@@ -75,6 +77,7 @@ func WriteReport(w io.Writer, benches []*Bench) error {
 			page.Warnings = append(page.Warnings, note)
 		}
 	}
+	page.Compared = newReportCompared(compared)
 	if err := reportTemplate.Execute(w, page); err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}

@@ -19,7 +19,7 @@ import (
 func report(tb testing.TB, name string, benches []*Bench) string {
 	tb.Helper()
 	var w bytes.Buffer
-	if err := WriteReport(&w, benches); err != nil {
+	if err := WriteReport(&w, benches, nil); err != nil {
 		tb.Fatal(err)
 	}
 	if dir := os.Getenv("MILLRACE_REPORT_DIR"); dir != "" && name != "" {

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -94,14 +95,14 @@ func (m *measurement) sizes() (sizes []int, not map[int]string) {
 		switch fixed := m.plan.Binding.FixedRows; {
 		case fixed > 0 && size != fixed:
 			not[size] = fmt.Sprintf("the model fixes batches of %d rows", fixed)
-		case fixed == 0 && size > most && size != slices.Min(m.opts.BatchRows): // there would be one short batch
+		case fixed == 0 && size > most: // there would be one short batch, in room for a whole one
 			not[size] = fmt.Sprintf("there are %d rows to measure on", most)
 		default:
 			sizes = append(sizes, size)
 		}
 	}
 	if len(sizes) == 0 {
-		sizes = []int{m.plan.Binding.FixedRows}
+		sizes = []int{cmp.Or(m.plan.Binding.FixedRows, most)}
 	}
 	return sizes, not
 }

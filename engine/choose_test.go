@@ -104,6 +104,9 @@ func TestChoice(t *testing.T) {
 		{"a profile with batches that cannot be", func(o *Options) {
 			o.ProfileDir = save(func(f *Profile) { f.BatchRows = -1 })
 		}, ChosenByDefault, 4096, 2, 1, "cannot be"},
+		{"a profile of more threads than a system can start", func(o *Options) {
+			o.ProfileDir = save(func(f *Profile) { f.IntraOpThreads = MostThreads + 1 })
+		}, ChosenByDefault, 4096, 2, 1, "cannot be"},
 		{"a profile whose batches would not fit", func(o *Options) {
 			o.ProfileDir = save(func(f *Profile) { f.BatchRows = 1 << 30 })
 		}, ChosenByDefault, 4096, 2, 1, "more than 16 MiB"},

@@ -66,9 +66,9 @@ const (
 	deviceBatchBytes = 16 << 20
 )
 
-// mostThreads bounds what a user may ask for of threads of a kind: more than the largest machines
+// MostThreads bounds what a user, or a profile, may ask for of threads of a kind: more than the largest machines
 // have cores for, and less than what a system cannot start.
-const mostThreads = 1024
+const MostThreads = 1024
 
 // Options are the settings of a run. Zero means default.
 type Options struct {
@@ -301,8 +301,8 @@ func (o *Options) Validate() error {
 		flag  string
 		count int
 	}{{"--workers", o.Workers}, {"--readers", o.Readers}, {"--intra-op-threads", o.IntraOpThreads}} {
-		if threads.count < 1 || threads.count > mostThreads {
-			bad("%s (%d) must be from 1 to %d", threads.flag, threads.count, mostThreads)
+		if threads.count < 1 || threads.count > MostThreads {
+			bad("%s (%d) must be from 1 to %d", threads.flag, threads.count, MostThreads)
 		}
 	}
 	switch {
@@ -310,8 +310,8 @@ func (o *Options) Validate() error {
 		bad("--provider cpu has no devices to choose from")
 	case o.Provider == ort.CPU && (o.Streams != 0 || o.TF32 || o.DeviceMemory != 0 || o.AllowCPUNodes):
 		bad("--streams, --tf32, --device-memory and --allow-cpu-nodes are for --provider cuda and tensorrt")
-	case o.Provider != ort.CPU && (o.Streams < 1 || o.Streams > mostThreads):
-		bad("--streams (%d) must be from 1 to %d", o.Streams, mostThreads)
+	case o.Provider != ort.CPU && (o.Streams < 1 || o.Streams > MostThreads):
+		bad("--streams (%d) must be from 1 to %d", o.Streams, MostThreads)
 	}
 	if o.DeviceMemory < 0 {
 		bad("--device-memory (%d) must be a number of bytes", o.DeviceMemory)

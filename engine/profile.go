@@ -43,11 +43,8 @@ type ProfileKey struct {
 
 const profileSchema = 1
 
-// Bounds on what a profile may say; it is a file that anyone may have written.
-const (
-	maxProfileBytes   = 64 << 10
-	maxProfileThreads = 4096
-)
+// maxProfileBytes bounds a profile; it is a file that anyone may have written.
+const maxProfileBytes = 64 << 10
 
 // ErrProfile says that a profile's file cannot be used.
 var ErrProfile = errors.New("tuned profile")
@@ -135,7 +132,7 @@ func LoadProfile(dir string, key ProfileKey) (*Profile, string, error) {
 		return nil, path, fmt.Errorf("%w: %s: schema %d, and this millrace knows %d", ErrProfile, path, f.Schema, profileSchema)
 	case f.ProfileKey != key:
 		return nil, path, fmt.Errorf("%w: %s is of another model or machine than its name says", ErrProfile, path)
-	case f.BatchRows < 1, f.Workers < 1 || f.Workers > maxProfileThreads, f.IntraOpThreads < 1 || f.IntraOpThreads > maxProfileThreads:
+	case f.BatchRows < 1, f.Workers < 1 || f.Workers > MostThreads, f.IntraOpThreads < 1 || f.IntraOpThreads > MostThreads:
 		return nil, path, fmt.Errorf("%w: %s: batches of %d rows, %d workers and %d threads cannot be", ErrProfile, path, f.BatchRows, f.Workers, f.IntraOpThreads)
 	}
 	return f, path, nil

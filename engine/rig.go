@@ -192,6 +192,9 @@ func (r *Rig) Assemble(batchRows, workers int, rows int64) (Measure, error) {
 	assemblers := make([]*batcher.Assembler, workers)
 	for i := range assemblers {
 		assemblers[i] = r.plan.Binding.NewAssembler(batchRows, r.plan.Options.Lossy)
+		if r.plan.rejectsBad() {
+			assemblers[i].RejectBad()
+		}
 		// Once before: memory is there, and pages of it are mapped.
 		if _, err := assemblers[i].Assemble(batches[0]); err != nil {
 			return Measure{}, r.explain(err)

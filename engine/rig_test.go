@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/engine/ort/orttest"
 )
@@ -80,6 +81,35 @@ func TestRig(t *testing.T) {
 	}
 	if now := ort.Live(); now != live {
 		t.Errorf("%+v of ONNX Runtime are live; were %+v", now, live)
+	}
+}
+
+// Rows that the run would leave out keep no stage from being measured.
+func TestRigOfBadRows(t *testing.T) {
+	lib := orttest.Library(t)
+	ctx := context.Background()
+	opts := sampleRun(t, "flights_mlp", 1)
+	opts.Nulls.Default = batcher.NullPolicy{} // an error, and the first rows have some
+	opts.OnBadRow = BadReject
+	plan, err := NewPlan(ctx, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rig, err := NewRig(ctx, plan, lib, 5000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for stage, measure := range map[string]func() (Measure, error){
+		"assemble": func() (Measure, error) { return rig.Assemble(512, 2, 5000) },
+		"infer":    func() (Measure, error) { return rig.Infer(ctx, 512, 2, 1, 5000) },
+		"write":    func() (Measure, error) { return rig.Write(ctx, t.TempDir(), 512, 5000) },
+	} {
+		if _, err := measure(); err != nil {
+			t.Errorf("%s: %v", stage, err)
+		}
+	}
+	if err := errors.Join(rig.Close(), plan.Close()); err != nil {
+		t.Error(err)
 	}
 }
 

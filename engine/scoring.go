@@ -112,6 +112,11 @@ func (s *scoring) usePool(inFlight int) {
 	s.pool.memory = s.memory
 }
 
+// rejectsBad says whether a run goes on without the rows that cannot be scored.
+func (p *Plan) rejectsBad() bool {
+	return p.Options.OnBadRow != BadFail || p.Options.rejectsDuplicates()
+}
+
 // worker makes a scorer of batches of up to rows rows, for one goroutine.
 func (s *scoring) worker(rows int, progress *Progress) *worker {
 	assembler := s.plan.Binding.NewAssembler(rows, s.plan.Options.Lossy)
@@ -122,7 +127,7 @@ func (s *scoring) worker(rows int, progress *Progress) *worker {
 		assembler.Pad()
 	}
 	assembler.LeaveColumns(s.columns)
-	if s.plan.Options.OnBadRow != BadFail || s.plan.Options.rejectsDuplicates() {
+	if s.plan.rejectsBad() {
 		assembler.RejectBad()
 	}
 	return &worker{

@@ -42,7 +42,7 @@ func showBenchProgress(s streams, common *commonOptions, opts *bench.Options) (f
 	container, ended := s.newBars(200 * time.Millisecond)
 	bar := container.AddBar(whole, mpb.BarRemoveOnComplete(),
 		mpb.PrependDecorators(decor.Name("measuring  "), decor.Percentage(decor.WC{W: 5})),
-		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return now.Load().(string) })),
+		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return " " + now.Load().(string) })), // apart, where there is no room for the bar
 	)
 	opts.OnStep = func(what string, done float64, left time.Duration) {
 		bar.SetCurrent(min(int64(done*whole), whole-1))

@@ -29,6 +29,9 @@ func openResults(path string, log *slog.Logger) (_ *resultsFile, err error) {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%w: --results: %s is not a regular file, from which records could be read again", engine.ErrUsage, path)
 	}
+	if err := ledger.Outside(path); err != nil {
+		return nil, fmt.Errorf("--results: %w", err)
+	}
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("%w: --results: %w", ledger.ErrOutput, err)

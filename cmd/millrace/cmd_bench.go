@@ -104,8 +104,8 @@ func (o *benchOptions) AddFlags(fs *pflag.FlagSet) {
 func runBench(ctx context.Context, o *benchOptions, common *commonOptions, s streams) error {
 	var all []*bench.Bench
 	if len(o.from) > 0 {
-		if o.Model != "" || len(o.Inputs) > 0 || o.rows > 0 || o.saveProfile {
-			return fmt.Errorf("%w: --from takes records that are there; --model, --input, --rows and --save-profile are for measuring", engine.ErrUsage)
+		if o.Model != "" || len(o.Inputs) > 0 || o.rows > 0 || o.saveProfile || o.PricePerHour != 0 || o.Name != "" {
+			return fmt.Errorf("%w: --from takes records that are there; --model, --input, --rows, --save-profile, --price-per-hour and --name are for measuring", engine.ErrUsage)
 		}
 		var err error
 		if all, err = readRecordFiles(o.from); err != nil {
@@ -135,6 +135,8 @@ func (o *benchOptions) check() error {
 	switch {
 	case o.Repeats < 1:
 		return fmt.Errorf("%w: --repeats (%d) must be >= 1", engine.ErrUsage, o.Repeats)
+	case o.Target <= 0:
+		return fmt.Errorf("%w: --time (%s) must be > 0", engine.ErrUsage, o.Target)
 	case o.saveProfile && o.profileDir == "none":
 		return fmt.Errorf("%w: --save-profile has no folder to save to: give --profile-dir", engine.ErrUsage)
 	case o.saveProfile && o.SweepOnly:
@@ -149,9 +151,15 @@ func (o *benchOptions) check() error {
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
 			return fmt.Errorf("%w: --%s: %s is a folder", ledger.ErrOutput, flag, path)
 		}
+		if err := ledger.Replaceable(path); err != nil {
+			return fmt.Errorf("--%s: %w", flag, err)
+		}
 		if err := canMake(filepath.Dir(path)); err != nil {
 			return fmt.Errorf("%w: --%s: %w", ledger.ErrOutput, flag, err)
 		}
+	}
+	if err := o.checkApart(); err != nil {
+		return err
 	}
 	if !o.saveProfile {
 		return nil
@@ -164,6 +172,40 @@ func (o *benchOptions) check() error {
 		return fmt.Errorf("%w: --profile-dir: %w", ledger.ErrOutput, err)
 	}
 	return nil
+}
+
+// checkApart refuses to write a page or benchfmt over what another flag names: what is
+// read would be gone, and of two that are written one.
+func (o *benchOptions) checkApart() error {
+	type named struct{ flag, path string }
+	others := []named{{"results", o.results}, {"model", o.Model}, {"job", o.job.path}}
+	for flag, paths := range map[string][]string{"from": o.from, "compare": o.compare, "input": o.Inputs} {
+		for _, path := range paths {
+			files, _ := filepath.Glob(path) // a URI, or nothing: it is found out later
+			for _, file := range files {
+				others = append(others, named{flag, file})
+			}
+		}
+	}
+	for _, w := range []named{{"report", o.report}, {"benchfmt", o.benchfmt}} {
+		for _, other := range others {
+			if w.path != "" && sameFile(w.path, other.path) {
+				return fmt.Errorf("%w: --%s %s is the file of --%s; name another file", engine.ErrUsage, w.flag, w.path, other.flag)
+			}
+		}
+		others = append(others, w)
+	}
+	return nil
+}
+
+// sameFile says whether two paths are, or would be, the same file's.
+func sameFile(a, b string) bool {
+	one, err := os.Stat(a)
+	if err != nil {
+		return filepath.Clean(a) == filepath.Clean(b)
+	}
+	two, err := os.Stat(b)
+	return err == nil && os.SameFile(one, two)
 }
 
 // canMake reports whether files can be made in a folder.
@@ -206,7 +248,12 @@ func (o *benchOptions) measure(ctx context.Context, common *commonOptions, s str
 		return nil, fmt.Errorf("%w: bench measures one model, and the job file has several: give one by --model FILE", engine.ErrUsage)
 	}
 	opts.Engine.ProfileDir = ""
-	if len(opts.Engine.Inputs) == 0 && o.rows > 0 {
+	switch inputs := len(opts.Engine.Inputs) > 0; {
+	case o.rows < 0:
+		return nil, fmt.Errorf("%w: --rows (%d) must be >= 1", engine.ErrUsage, o.rows)
+	case o.rows > 0 && inputs:
+		return nil, fmt.Errorf("%w: --rows (%d) is how many rows to make, and --input says which to read, all of them: leave one of the two out", engine.ErrUsage, o.rows)
+	case o.rows > 0:
 		opts.Made = &bench.Made{Rows: o.rows, NullShare: o.nullShare, Seed: o.seed}
 		switch o.madeFormat {
 		case "parquet":
@@ -216,10 +263,7 @@ func (o *benchOptions) measure(ctx context.Context, common *commonOptions, s str
 		default:
 			return nil, fmt.Errorf("%w: --made-format (%s) must be parquet or arrow", engine.ErrUsage, o.madeFormat)
 		}
-	} else if o.rows != 0 {
-		return nil, fmt.Errorf("%w: --rows (%d) is how many rows to make when there is no --input, and must be >= 1", engine.ErrUsage, o.rows)
-	}
-	if len(opts.Engine.Inputs) == 0 && opts.Made == nil {
+	case !inputs:
 		return nil, fmt.Errorf("%w: no data: give --input, or --rows to have data made", engine.ErrUsage)
 	}
 	for _, p := range o.providers {
@@ -290,11 +334,17 @@ func (o *benchOptions) show(all, old []*bench.Bench, common *commonOptions, s st
 			return err
 		}
 	}
-	for path, write := range map[string]func(io.Writer, []*bench.Bench) error{o.report: bench.WriteReport, o.benchfmt: bench.WriteBenchfmt} {
-		if path == "" {
+	for _, file := range []struct {
+		path  string
+		write func(w io.Writer) error
+	}{
+		{o.report, func(w io.Writer) error { return bench.WriteReport(w, all, comparison) }},
+		{o.benchfmt, func(w io.Writer) error { return bench.WriteBenchfmt(w, all) }},
+	} {
+		if file.path == "" {
 			continue
 		}
-		if err := writeWhole(path, func(w io.Writer) error { return write(w, all) }); err != nil {
+		if err := writeWhole(file.path, file.write); err != nil {
 			return err
 		}
 	}

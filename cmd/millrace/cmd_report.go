@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/internal/secret"
 	"github.com/millrace/millrace/io/dataset"
@@ -45,8 +46,8 @@ func (o *pageOptions) options(run string, stores map[string]dataset.Store, place
 }
 
 // check refuses a place for the page before a run that may take hours. Its error wraps
-// engine.ErrUsage.
-func (o *pageOptions) check(flag, output string) error {
+// engine.ErrUsage, or ledger.ErrOutput where the place is in an output that is there.
+func (o *pageOptions) check(flag string) error {
 	if o.path == "" {
 		return nil
 	}
@@ -60,7 +61,18 @@ func (o *pageOptions) check(flag, output string) error {
 	if info, err := os.Stat(o.path); err == nil && info.IsDir() {
 		return fmt.Errorf("%w: %s %s is a folder; name a file in it, such as %s", engine.ErrUsage, flag, o.path, filepath.Join(o.path, "run.html"))
 	}
-	if _, elsewhere := sink.Scheme(output); elsewhere {
+	if err := ledger.Replaceable(o.path); err != nil {
+		return fmt.Errorf("%s: %w", flag, err)
+	}
+	return nil
+}
+
+// checkBeside is check, and refuses a place in the output that is yet to be.
+func (o *pageOptions) checkBeside(flag, output string) error {
+	if err := o.check(flag); err != nil {
+		return err
+	}
+	if _, elsewhere := sink.Scheme(output); elsewhere || o.path == "" {
 		return nil
 	}
 	within, err := lies(o.path, output)
@@ -185,7 +197,7 @@ func makeReport(ctx context.Context, output string, o *reportOptions, common *co
 		return fmt.Errorf("%w: --json says where the page was written; give --output FILE, or leave --json out", engine.ErrUsage)
 	}
 	if !toStdout {
-		if err := o.check("--output", output); err != nil {
+		if err := o.check("--output"); err != nil {
 			return err
 		}
 	}

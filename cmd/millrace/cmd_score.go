@@ -69,7 +69,7 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 		return fmt.Errorf("%w: --head shows rows of what was published, and --output - is gone with who reads it", engine.ErrUsage)
 	}
 	opts.ScoreApart = common.isolate
-	if err := o.page.check("--report", opts.Output); err != nil {
+	if err := o.page.checkBeside("--report", opts.Output); err != nil {
 		return err
 	}
 	// Before anything that takes time: whoever comes second should know at once.

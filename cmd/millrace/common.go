@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -91,12 +92,40 @@ func (o *commonOptions) logger(s streams) *slog.Logger {
 func (o *commonOptions) reportError(s streams, err error, code int) {
 	err = o.settings.place(err)
 	text := secret.HidePasswords(err.Error()) // of a URI that was given where none belongs
-	if o.LogFormat == "json" {
+	if errors.Is(err, syscall.EMFILE) {
+		text += openFilesHint()
+	}
+	if o.wantsJSONLines() {
 		slog.New(slog.NewJSONHandler(s.Err, nil)).Error(text, "exit", code)
 		return
 	}
 	text = strings.TrimPrefix(text, engine.ErrUsage.Error()+": ")
 	_, _ = fmt.Fprintf(s.Err, "millrace: %s\n", strings.ReplaceAll(text, "\n", "\n  "))
+}
+
+// wantsJSONLines says whether lines on stderr are to be JSON: also where the flags could
+// not be read to their end, or the variables not at all.
+func (o *commonOptions) wantsJSONLines() bool {
+	const flag = "--log-format"
+	for i, arg := range o.args {
+		value, is := strings.CutPrefix(arg, flag+"=")
+		if !is && arg == flag && i+1 < len(o.args) {
+			value, is = o.args[i+1], true
+		}
+		if is {
+			return value == "json"
+		}
+	}
+	return o.LogFormat == "json" || os.Getenv(variable(flag[2:])) == "json"
+}
+
+// openFilesHint says what to do where the process has as many files open as it may.
+func openFilesHint() string {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return "" // the error names what could not be opened
+	}
+	return fmt.Sprintf("\nthe process may have %d files open at a time: raise that by ulimit -n, or LimitNOFILE= of a systemd unit, or have fewer open by --workers and --readers", limit.Max)
 }
 
 // isTerminal reports whether a stream is one that a person looks at.

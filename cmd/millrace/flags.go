@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -203,10 +204,24 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 			return opts, err
 		}
 	}
+	if err := errors.Join(namedTwice("ids", opts.IDs), namedTwice("keep", opts.Keep)); err != nil {
+		return opts, fmt.Errorf("%w: %w", engine.ErrUsage, err)
+	}
 	if err := o.query.set(&opts); err != nil {
 		return opts, err
 	}
 	return opts, o.models.set(&opts)
+}
+
+// namedTwice is an error where a list of columns has one again: most likely another was
+// meant.
+func namedTwice(flag string, columns []string) error {
+	for i, c := range columns {
+		if slices.Contains(columns[:i], c) {
+			return fmt.Errorf("--%s names column %q twice", flag, c)
+		}
+	}
+	return nil
 }
 
 // autoProvider leaves the choice to engine.AutoProvider.

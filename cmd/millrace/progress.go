@@ -157,9 +157,9 @@ func newProgressBar(s streams, p *engine.Progress, started time.Time) *progressB
 		mpb.PrependDecorators(decor.Name("scoring  "), decor.Conditional(!unknown, decor.Percentage(decor.WC{W: 5}), decor.Name(""))),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string {
 			if unknown {
-				return si(float64(doneRows(p))) + " rows"
+				return " " + si(float64(doneRows(p))) + " rows" // apart, where there is no room for the bar
 			}
-			return fmt.Sprintf("%s of %s rows", si(float64(doneRows(p))), si(float64(p.TotalRows)))
+			return fmt.Sprintf(" %s of %s rows", si(float64(doneRows(p))), si(float64(p.TotalRows)))
 		}), decor.Any(rate)),
 	)
 	return &progressBar{bar: bar, done: done}

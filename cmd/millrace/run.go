@@ -183,10 +183,11 @@ func newRoot(s streams, common *commonOptions) *cobra.Command {
 	root.SetIn(s.In)
 	root.SetOut(s.Out)
 	root.SetErr(s.Err)
-	root.SetHelpCommand(&cobra.Command{Hidden: true})
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetHelpCommand(newHelp(root))
 	root.SetUsageTemplate(usageTemplate)
-	root.SetHelpTemplate(helpTemplate)
+	root.SetHelpFunc(showHelp(s))
+	root.Version = version
+	root.SetVersionTemplate(versionText())
 	root.SetFlagErrorFunc(flagError)
 	common.addFlags(root.PersistentFlags())
 	root.AddCommand(
@@ -214,8 +215,11 @@ func newRoot(s streams, common *commonOptions) *cobra.Command {
 			return before(cmd, args)
 		}
 		c.Flags().VisitAll(nameVariable)
+		completeFlags(c)
 	}
 	root.PersistentFlags().VisitAll(nameVariable)
+	completeFlags(root)
+	nameCompletion(root)
 	return root
 }
 
@@ -224,6 +228,9 @@ func flagError(cmd *cobra.Command, err error) error {
 	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
 		var names []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if short := unknown.GetSpecifiedShortnames(); short != "" {
+			return fmt.Errorf("%w: unknown flag -%s; see %s --help", engine.ErrUsage, secret.Hide(unknown.GetSpecifiedName()), cmd.CommandPath())
+		}
 		if near := nearest.Name(unknown.GetSpecifiedName(), names); near != "" {
 			return fmt.Errorf("%w: unknown flag --%s (did you mean --%s?)", engine.ErrUsage, unknown.GetSpecifiedName(), near)
 		}
@@ -320,10 +327,6 @@ func applyEnvironment(flags *pflag.FlagSet, environ, known []string) error {
 	}
 	return nil
 }
-
-const helpTemplate = `{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}
-
-{{end}}{{.UsageString}}`
 
 const usageTemplate = `Usage:
 {{- if .HasAvailableSubCommands}}

@@ -66,7 +66,7 @@ func (b *verifyBar) update(s streams, p *ledger.VerifyProgress, started time.Tim
 			mpb.AppendDecorators(decor.Any(func(decor.Statistics) string {
 				bytes := p.Bytes.Load()
 				rate := float64(bytes) / time.Since(started).Seconds()
-				return humanize.IBytes(uint64(bytes)) + " of " + humanize.IBytes(uint64(p.TotalBytes.Load())) + "  " + humanize.IBytes(uint64(rate)) + "/s"
+				return " " + humanize.IBytes(uint64(bytes)) + " of " + humanize.IBytes(uint64(p.TotalBytes.Load())) + "  " + humanize.IBytes(uint64(rate)) + "/s"
 			})),
 		)
 	}
