@@ -73,7 +73,7 @@ func (r *placementReport) text(b *strings.Builder) {
 		if n.Why != "" {
 			why = ": " + n.Why
 		}
-		line("on the CPU", "%s (%s)%s", n.Name, n.Operator, why)
+		line("on the CPU", "%s (%s)%s", oneLine(n.Name), oneLine(n.Operator), why)
 	}
 	for _, left := range r.Left {
 		line("left", "%s", left)
