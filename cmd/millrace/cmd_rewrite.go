@@ -21,6 +21,7 @@ import (
 	"github.com/millrace/millrace/engine/agree"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/models"
 )
 
@@ -155,6 +156,9 @@ func runRewrite(ctx context.Context, o *rewriteOptions, common *commonOptions, s
 // checkOutput refuses an output that is there, and one where the model would not
 // find its tensors.
 func (o *rewriteOptions) checkOutput(m *models.Model) error {
+	if _, ok := sink.Scheme(o.Output); ok || o.Output == "-" {
+		return fmt.Errorf("%w: --output (%s) must be a file of this machine", engine.ErrUsage, o.Output)
+	}
 	info, err := os.Stat(o.Output)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -206,6 +210,8 @@ func (o *rewriteOptions) check(ctx context.Context, library ort.LibraryOptions, 
 		r.Check, err = agree.Compare(ctx, lib, was, now, rows)
 	}
 	switch {
+	case errors.Is(err, agree.ErrTooManyRows):
+		return fmt.Errorf("%w: --check-rows (%d): %w: ask for fewer", engine.ErrUsage, o.CheckRows, err)
 	case errors.Is(err, agree.ErrNoRows), errors.Is(err, agree.ErrRefused):
 		r.Unchecked = err.Error()
 		return nil

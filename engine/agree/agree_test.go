@@ -173,16 +173,18 @@ func TestMadeRefuses(t *testing.T) {
 	for _, test := range []struct {
 		why  string
 		x    *pb.ValueInfoProto
+		is   error
 		want string
 	}{
-		{"a width left open", onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", nil), "leaves a dimension open"},
-		{"a type that no column has", onnxtest.Tensor("x", pb.TensorProto_COMPLEX64, "N", 1), "it is of complex64"},
-		{"a scalar", onnxtest.Tensor("x", pb.TensorProto_FLOAT), "no tensor with a dimension of rows"},
-		{"rows of a gigabyte", onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", 1<<20), "ask for fewer"},
+		{"a width left open", onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", nil), agree.ErrNoRows, "leaves a dimension open"},
+		{"a type that no column has", onnxtest.Tensor("x", pb.TensorProto_COMPLEX64, "N", 1), agree.ErrNoRows, "it is of complex64"},
+		{"a scalar", onnxtest.Tensor("x", pb.TensorProto_FLOAT), agree.ErrNoRows, "no tensor with a dimension of rows"},
+		{"rows of a gigabyte", onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", 1<<20), agree.ErrTooManyRows, "1000 rows"},
+		{"as many, which the model asks for", onnxtest.Tensor("x", pb.TensorProto_FLOAT, 1000, 1<<20), agree.ErrNoRows, "1000 rows"},
 	} {
 		m := open(t, onnxtest.Model(onnxtest.Graph(onnxtest.Values(test.x), onnxtest.Values(onnxtest.Tensor("y", pb.TensorProto_FLOAT)),
 			onnxtest.Node("Identity", onnxtest.Names("x"), onnxtest.Names("y")))))
-		if _, err := agree.Made(m, 1000, 1); !errors.Is(err, agree.ErrNoRows) || !strings.Contains(err.Error(), test.want) {
+		if _, err := agree.Made(m, 1000, 1); !errors.Is(err, test.is) || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: Made = %v; want %q", test.why, err, test.want)
 		}
 	}
