@@ -142,6 +142,29 @@ func TestPlanFitsItsLimit(t *testing.T) {
 	}
 }
 
+// While ONNX Runtime makes a session of a model, it has the file as it parses it besides
+// the file and the weights: of a large model that is more than all that comes later.
+func TestEstimateOfParsedModels(t *testing.T) {
+	opts := sampleRun(t, "flights_gbdt", 1)
+	opts.MemoryLimit = NoMemoryLimit
+	plan, err := NewPlan(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = plan.Close() }()
+	if m, file := plan.Explain().Memory, plan.Model.Bytes; m.Parsed != file || m.Model != 2*file {
+		t.Errorf("a file of %d bytes takes %d, and %d while it is parsed", file, m.Model, m.Parsed)
+	}
+	large := footprint{model: 2 << 30, parsed: 1 << 30}
+	if got := large.estimate(allotment{Readers: 1, Workers: 1, BatchRows: 256}).Total; got != programBytes+3<<30 {
+		t.Errorf("a model of 1 GiB takes %d MiB; want three times as much, and the program", got>>20)
+	}
+	large.tensor = 8 << 20
+	if got := large.estimate(allotment{Readers: 1, Workers: 1, BatchRows: 256}).Total; got != programBytes+6<<30 {
+		t.Errorf("with tensors of 2 GiB and as much between nodes it takes %d MiB; want both, and no parsed model any more", got>>20)
+	}
+}
+
 // Rows that may be rejected wait with all their columns: as many as may be.
 func TestEstimateOfRejects(t *testing.T) {
 	estimate := func(set func(*Options)) ExplainedMemory {

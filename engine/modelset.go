@@ -132,10 +132,27 @@ func (p *Plan) rowElements() (most int) {
 // modelBytes is what the models take in memory: the file, and its weights in a session.
 func (p *Plan) modelBytes() (bytes int64) {
 	for i := range p.models {
-		bytes += 2 * p.models[i].Bytes
 		for _, e := range p.models[i].External {
 			bytes += e.Bytes
 		}
+	}
+	return bytes + 2*p.fileBytes()
+}
+
+// fileBytes is the part of modelBytes that lies in Go's heap, in which a session can be
+// made anew: the .onnx files.
+func (p *Plan) fileBytes() (bytes int64) {
+	for i := range p.models {
+		bytes += p.models[i].Bytes
+	}
+	return bytes
+}
+
+// parsedBytes is what comes to modelBytes while ONNX Runtime makes a session: the largest
+// file as it parses it, until all weights are out of it.
+func (p *Plan) parsedBytes() (bytes int64) {
+	for i := range p.models {
+		bytes = max(bytes, p.models[i].Bytes)
 	}
 	return bytes
 }
