@@ -29,7 +29,7 @@ type ExplainedMemory struct {
 	// Unique is what finding duplicates takes, before a session is open and anything is
 	// written: of the total only where that is more.
 	Unique int64 `json:"unique"`
-	// Parsed is what making a session takes besides the model, before there are tensors: of
+	// Parsed is what opening the largest model takes besides it, before there are tensors: of
 	// the total only where that is more.
 	Parsed int64 `json:"parsed"`
 	Total  int64 `json:"total"`
@@ -106,7 +106,7 @@ func (p *Plan) mostRejects() int64 {
 // numbers are bytes and rows.
 type footprint struct {
 	model     int64
-	parsed    int64 // comes to it while a session is made
+	parsed    int64 // comes to it while it is opened
 	device    bool
 	mapped    bool  // spans are views of a mapped file
 	filtered  bool  // rows that pass are copied out of what is read

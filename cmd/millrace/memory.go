@@ -80,9 +80,9 @@ func parseSize(text string) (int64, error) {
 // Type names the value in help.
 func (*byteSize) Type() string { return "SIZE" }
 
-// largeModelBytes is how large a model is whose garbage is worth the milliseconds that
-// collecting it takes.
-const largeModelBytes = 32 << 20
+// muchParsedBytes is how much a model is when parsed whose garbage is worth the milliseconds
+// that collecting it takes.
+const muchParsedBytes = 32 << 20
 
 // limitHeap sets Go's soft memory limit to what the plan leaves for its heap,
 // so that garbage is collected before the whole is too large, unless the user
@@ -97,7 +97,7 @@ func limitHeap(plan *engine.Plan) (restore func()) {
 		limit += ballastBytes
 	}
 	before := debug.SetMemoryLimit(limit)
-	if plan.Explain().Memory.Parsed >= largeModelBytes {
+	if plan.Explain().Memory.Parsed >= muchParsedBytes {
 		// What was parsed of the model to check it is garbage, which nothing would collect
 		// before a session takes as much again.
 		debug.FreeOSMemory()
