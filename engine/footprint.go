@@ -29,6 +29,9 @@ type ExplainedMemory struct {
 	// Unique is what finding duplicates takes, before a session is open and anything is
 	// written: of the total only where that is more.
 	Unique int64 `json:"unique"`
+	// Parsed is what opening the largest model takes besides it, before there are tensors: of
+	// the total only where that is more.
+	Parsed int64 `json:"parsed"`
 	Total  int64 `json:"total"`
 
 	Limit   int64       `json:"limit"` // 0: none
@@ -46,6 +49,7 @@ func (m *ExplainedMemory) parts() []memoryPart {
 	return []memoryPart{
 		{"program", m.Program},
 		{"model", m.Model},
+		{"model while it is parsed", m.Parsed},
 		{"tensors", m.Tensors + m.Activations},
 		{"comparison of models", m.Agreement},
 		{"columns", m.Decoded},
@@ -102,6 +106,7 @@ func (p *Plan) mostRejects() int64 {
 // numbers are bytes and rows.
 type footprint struct {
 	model     int64
+	parsed    int64 // comes to it while it is opened
 	device    bool
 	mapped    bool  // spans are views of a mapped file
 	filtered  bool  // rows that pass are copied out of what is read
@@ -132,7 +137,7 @@ type footprint struct {
 }
 
 func (p *Plan) footprint() *footprint {
-	f := &footprint{model: p.modelBytes(), device: p.Options.Provider != ort.CPU, filtered: p.where != nil, rows: p.Dataset.Rows(), parts: len(p.Parts), tensor: p.rowBytes(), result: p.resultBytes()}
+	f := &footprint{model: p.modelBytes(), parsed: p.parsedBytes(), device: p.Options.Provider != ort.CPU, filtered: p.where != nil, rows: p.Dataset.Rows(), parts: len(p.Parts), tensor: p.rowBytes(), result: p.resultBytes()}
 	if len(p.Options.PartitionBy) > 0 {
 		f.sorted = 3 * spillBytes // as gathered, joined and in order
 	}
@@ -189,7 +194,7 @@ func (p *Plan) footprint() *footprint {
 // so that this does not depend on the input's size.
 func (f *footprint) estimate(a allotment) ExplainedMemory {
 	workers, readers := int64(a.Workers), int64(a.Readers)
-	m := ExplainedMemory{Program: programBytes, Model: f.model, Ahead: f.ahead}
+	m := ExplainedMemory{Program: programBytes, Model: f.model, Parsed: f.parsed, Ahead: f.ahead}
 	if f.device {
 		m.Program += deviceBytes
 	}
@@ -247,7 +252,7 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 	// Before the session is open, and after the last row: a row group of rejects is
 	// gathered then, and encoded.
 	merging := 2 * (f.row + reasonBytes) * min(rejectGroupRows, f.rejects)
-	m.Total = max(m.Total, m.Program+m.Model+m.Decoded+m.Ahead+m.Unique, m.Program+m.Model+merging)
+	m.Total = max(m.Total, m.Program+m.Model+m.Decoded+m.Ahead+m.Unique, m.Program+m.Model+m.Parsed+f.found, m.Program+m.Model+merging)
 	return m
 }
 

@@ -277,12 +277,12 @@ func (t *trial) fitSample(sizes []int, most int) ([]int, int) {
 
 // HeapLimit is what remains of the plan's memory limit for Go's heap, in bytes, or of
 // what a run takes as a rule. Outside of the heap are the program's code, ONNX
-// Runtime and its model; mapped pages of the input do not count, for the kernel
+// Runtime and its weights; mapped pages of the input do not count, for the kernel
 // takes them back when it needs them. Whoever owns the process may set it with
 // debug.SetMemoryLimit; the engine does not, since it may not be alone there.
 func (p *Plan) HeapLimit() int64 {
 	m := p.footprint().estimate(p.allotment())
-	return max(p.softLimit(m)-(m.Program-goBytes)-m.Model-m.Activations, goBytes)
+	return max(p.softLimit(m)-(m.Program-goBytes)-(m.Model-p.fileBytes())-m.Activations, goBytes)
 }
 
 // Limited says whether the plan has a memory limit, which its heap limit is then part of.

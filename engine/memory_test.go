@@ -142,6 +142,41 @@ func TestPlanFitsItsLimit(t *testing.T) {
 	}
 }
 
+// While a model is opened, there is what is parsed of it besides the file and the weights: of
+// a large model that is more than all that comes later.
+func TestEstimateOfParsedModels(t *testing.T) {
+	for _, test := range []struct {
+		model   string
+		kernels Kernels
+		times   int64
+	}{
+		{"flights_mlp", KernelsAuto, parsedWeights},
+		{"flights_gbdt", KernelsAuto, parsedTrees},
+		{"flights_gbdt", KernelsONNXRuntime, parsedTreesByORT},
+	} {
+		opts := sampleRun(t, test.model, 1)
+		opts.MemoryLimit, opts.Kernels = NoMemoryLimit, test.kernels
+		plan, err := NewPlan(t.Context(), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, file := plan.Explain().Memory, plan.Model.Bytes; m.Parsed != test.times*file || m.Model != 2*file {
+			t.Errorf("%s with kernels %s: a file of %d bytes takes %d, and %d while it is parsed", test.model, test.kernels, file, m.Model, m.Parsed)
+		}
+		if err := plan.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	large := footprint{model: 2 << 30, parsed: 1 << 30}
+	if got := large.estimate(allotment{Readers: 1, Workers: 1, BatchRows: 256}).Total; got != programBytes+3<<30 {
+		t.Errorf("a model of 1 GiB takes %d MiB; want three times as much, and the program", got>>20)
+	}
+	large.tensor = 8 << 20
+	if got := large.estimate(allotment{Readers: 1, Workers: 1, BatchRows: 256}).Total; got != programBytes+6<<30 {
+		t.Errorf("with tensors of 2 GiB and as much between nodes it takes %d MiB; want both, and no parsed model any more", got>>20)
+	}
+}
+
 // Rows that may be rejected wait with all their columns: as many as may be.
 func TestEstimateOfRejects(t *testing.T) {
 	estimate := func(set func(*Options)) ExplainedMemory {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -132,10 +133,45 @@ func (p *Plan) rowElements() (most int) {
 // modelBytes is what the models take in memory: the file, and its weights in a session.
 func (p *Plan) modelBytes() (bytes int64) {
 	for i := range p.models {
-		bytes += 2 * p.models[i].Bytes
 		for _, e := range p.models[i].External {
 			bytes += e.Bytes
 		}
+	}
+	return bytes + 2*p.fileBytes()
+}
+
+// fileBytes is the part of modelBytes that lies in Go's heap, in which a session can be
+// made anew: the .onnx files.
+func (p *Plan) fileBytes() (bytes int64) {
+	for i := range p.models {
+		bytes += p.models[i].Bytes
+	}
+	return bytes
+}
+
+// What a file is as it is parsed, in multiples of its size, measured: weights are bytes
+// there and then; of trees the numbers take a byte or two in the file, and 8 when parsed.
+// ONNX Runtime takes about twice as much for its own operators as millrace, which replaces them.
+const (
+	parsedWeights    = 1
+	parsedTrees      = 7
+	parsedTreesByORT = 13
+)
+
+// parsedBytes is what comes to modelBytes while a model is parsed, by millrace and then, for
+// a session, by ONNX Runtime: of the one that takes most, since they come one after the other.
+func (p *Plan) parsedBytes() (bytes int64) {
+	for i := range p.models {
+		times := int64(parsedWeights)
+		for _, o := range p.models[i].Operators {
+			switch {
+			case o.Domain == models.KernelDomain && strings.HasPrefix(o.Name, "Trees"):
+				times = max(times, parsedTrees)
+			case strings.HasPrefix(o.Name, "TreeEnsemble"):
+				times = max(times, parsedTreesByORT)
+			}
+		}
+		bytes = max(bytes, times*p.models[i].Bytes)
 	}
 	return bytes
 }

@@ -24,8 +24,8 @@ type RewriteCheck struct {
 	Largest float64 `json:"largest_difference"`
 	// Model is the one of several that it is of.
 	Model string `json:"model,omitempty"`
-	// Labels are how many labels differ, as they may where two scores are equal but
-	// for rounding.
+	// Labels are how many labels differ, not counting rows whose two best scores are
+	// equal but for rounding.
 	Labels int `json:"labels_that_differ"`
 }
 

@@ -131,7 +131,9 @@ func (f *denseFinder) addClip(l *denseLayer, n *onnxpb.NodeProto) bool {
 			bounds[i] = given[0]
 		}
 	}
-	if anyNaN(bounds[:]) || len(n.GetInput()) > 3 {
+	// Crossed bounds that are attributes ONNX Runtime refuses; of inputs the upper one
+	// counts.
+	if anyNaN(bounds[:]) || len(n.GetInput()) > 3 || len(a) > 0 && bounds[0] > bounds[1] {
 		return false
 	}
 	l.activation, l.low, l.high = clip, bounds[0], bounds[1]

@@ -133,10 +133,13 @@ func TestUseKernelsLeavesDenseLayers(t *testing.T) {
 	inner := layers(first(second("h"))...)
 	then := onnxtest.Graph(nil, onnxtest.Values(onnxtest.Tensor("t", pb.TensorProto_FLOAT)), op("Identity", "h -> t"))
 	inner.Graph.Node = append(inner.Graph.Node, op("If", "train -> z", onnxtest.SubGraph("then_branch", then), onnxtest.SubGraph("else_branch", then)))
+	crossed := layers(op("MatMul", "x, v -> h"), op("Clip", "h -> i", onnxtest.Float("min", 1), onnxtest.Float("max", -1)), second("i"))
+	crossed.OpsetImport[0].Version = new(int64(10))
 	nowhere := layers(first(op("Identity", "h -> i"), second("j"), op("Identity", "x -> j"))...)
 	nowhere.Graph.Node[3].Output = nil
 	for about, p := range map[string]*pb.ModelProto{
 		"a value between that goes nowhere":   nowhere,
+		"bounds that ONNX Runtime refuses":    crossed,
 		"one layer":                           layers(op("Gemm", "x, v, b -> y")),
 		"float64":                             doubles,
 		"weights that a caller may give":      input,

@@ -208,10 +208,10 @@ func describeValue(v *models.Value) valueReport {
 func (r *modelReport) Text(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "model      %s\nsize       %s\nsha256     %s\nproducer   %s\nopsets     %s\n",
-		r.Path, humanize.IBytes(uint64(r.Bytes)), r.SHA256, orNone(r.Producer), joinMap(r.Opsets))
-	fmt.Fprintf(&b, "operators  %s\n", joinMap(r.Operators))
+		r.Path, humanize.IBytes(uint64(r.Bytes)), r.SHA256, orNone(oneLine(r.Producer)), oneLine(joinMap(r.Opsets)))
+	fmt.Fprintf(&b, "operators  %s\n", oneLine(joinMap(r.Operators)))
 	if len(r.Custom) > 0 {
-		fmt.Fprintf(&b, "custom     %s (ONNX Runtime has no kernel for these)\n", strings.Join(r.Custom, ", "))
+		fmt.Fprintf(&b, "custom     %s (ONNX Runtime has no kernel for these)\n", oneLine(strings.Join(r.Custom, ", ")))
 	}
 	for _, rewrite := range r.Rewrites {
 		fmt.Fprintf(&b, "rewritten  %s\n", rewrite)
@@ -220,7 +220,7 @@ func (r *modelReport) Text(w io.Writer) error {
 		r.Placement.text(&b)
 	}
 	if len(r.External) > 0 {
-		fmt.Fprintf(&b, "external   %s\n", strings.Join(r.External, ", "))
+		fmt.Fprintf(&b, "external   %s\n", oneLine(strings.Join(r.External, ", ")))
 	}
 	t := newTable(w)
 	t.AppendHeader(table.Row{"", "name", "type", "classes"})
@@ -236,11 +236,11 @@ func (r *modelReport) Text(w io.Writer) error {
 	}
 	b.WriteString("\n" + t.Render() + "\n")
 	if len(r.Features) > 0 {
-		fmt.Fprintf(&b, "\nfeatures   %d: %s\n", len(r.Features), strings.Join(r.Features, ", "))
+		fmt.Fprintf(&b, "\nfeatures   %d: %s\n", len(r.Features), oneLine(strings.Join(r.Features, ", ")))
 	}
 	for _, key := range slices.Sorted(maps.Keys(r.Metadata)) {
 		if key != "feature_names" {
-			fmt.Fprintf(&b, "metadata   %s = %s\n", key, shorten(r.Metadata[key]))
+			fmt.Fprintf(&b, "metadata   %s = %s\n", oneLine(key), shorten(oneLine(r.Metadata[key])))
 		}
 	}
 	_, err := io.WriteString(w, b.String())

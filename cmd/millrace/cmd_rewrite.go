@@ -21,6 +21,7 @@ import (
 	"github.com/millrace/millrace/engine/agree"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/models"
 )
 
@@ -155,6 +156,9 @@ func runRewrite(ctx context.Context, o *rewriteOptions, common *commonOptions, s
 // checkOutput refuses an output that is there, and one where the model would not
 // find its tensors.
 func (o *rewriteOptions) checkOutput(m *models.Model) error {
+	if _, ok := sink.Scheme(o.Output); ok || o.Output == "-" {
+		return fmt.Errorf("%w: --output (%s) must be a file of this machine", engine.ErrUsage, o.Output)
+	}
 	info, err := os.Stat(o.Output)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -183,8 +187,8 @@ func (o *rewriteOptions) checkOutput(m *models.Model) error {
 	return nil
 }
 
-// maxDifferingShare is the share of labels that may differ: those of rows whose
-// best scores are as good as equal.
+// maxDifferingShare is the share of labels that may differ, besides those of rows
+// whose best scores are as good as equal: a label alone does not show its scores.
 const maxDifferingShare = 0.01
 
 // check scores made rows with both models. The ZipMaps are taken off the
@@ -206,6 +210,8 @@ func (o *rewriteOptions) check(ctx context.Context, library ort.LibraryOptions, 
 		r.Check, err = agree.Compare(ctx, lib, was, now, rows)
 	}
 	switch {
+	case errors.Is(err, agree.ErrTooManyRows):
+		return fmt.Errorf("%w: --check-rows (%d): %w: ask for fewer", engine.ErrUsage, o.CheckRows, err)
 	case errors.Is(err, agree.ErrNoRows), errors.Is(err, agree.ErrRefused):
 		r.Unchecked = err.Error()
 		return nil
@@ -213,9 +219,13 @@ func (o *rewriteOptions) check(ctx context.Context, library ort.LibraryOptions, 
 		return err
 	}
 	for _, d := range r.Check.Differences {
-		if d.Largest > o.MaxDifference || float64(d.Differing) > maxDifferingShare*float64(d.Values) {
+		switch {
+		case d.Largest > o.MaxDifference:
 			return fmt.Errorf("%w: rewritten, its output %q differs by up to %.3g, and in %d of %d values altogether, on made rows; nothing is written (--max-difference %g is the limit)",
 				models.ErrModel, d.Output, d.Largest, d.Differing, d.Values, o.MaxDifference)
+		case float64(d.Differing) > maxDifferingShare*float64(d.Values):
+			return fmt.Errorf("%w: rewritten, its output %q has other values in %d of %d made rows, where %g of them may; nothing is written (--check-rows 0 writes it nonetheless)",
+				models.ErrModel, d.Output, d.Differing, d.Values, maxDifferingShare)
 		}
 	}
 	return nil
@@ -264,6 +274,9 @@ func (r *rewriteReport) Text(w io.Writer) error {
 		for _, d := range r.Check.Differences {
 			if d.Differing > 0 {
 				line("", "%s of %s values of %q differ", humanize.Comma(int64(d.Differing)), humanize.Comma(int64(d.Values)), d.Output)
+			}
+			if d.Tied > 0 {
+				line("", "%s of %s values of %q differ where two scores are equal but for rounding", humanize.Comma(int64(d.Tied)), humanize.Comma(int64(d.Values)), d.Output)
 			}
 		}
 		if r.Check.Refused > 0 {

@@ -100,7 +100,7 @@ func (o *commonOptions) reportError(s streams, err error, code int) {
 		return
 	}
 	text = strings.TrimPrefix(text, engine.ErrUsage.Error()+": ")
-	_, _ = fmt.Fprintf(s.Err, "millrace: %s\n", strings.ReplaceAll(text, "\n", "\n  "))
+	_, _ = fmt.Fprintf(s.Err, "millrace: %s\n", visible(strings.ReplaceAll(text, "\n", "\n  ")))
 }
 
 // wantsJSONLines says whether lines on stderr are to be JSON: also where the flags could
@@ -154,7 +154,7 @@ func (o *commonOptions) print(s streams, r report) (err error) {
 	case o.JSON:
 		err = writeJSON(s.Out, r)
 	case !o.Quiet:
-		err = r.Text(s.Out)
+		err = r.Text(visibleWriter{s.Out})
 	}
 	if _, failed := errors.AsType[*os.PathError](err); failed {
 		return fmt.Errorf("%w: the answer, on standard output; what was asked for is done: %w", ledger.ErrOutput, err)

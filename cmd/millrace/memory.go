@@ -80,6 +80,10 @@ func parseSize(text string) (int64, error) {
 // Type names the value in help.
 func (*byteSize) Type() string { return "SIZE" }
 
+// muchParsedBytes is how much a model is when parsed whose garbage is worth the milliseconds
+// that collecting it takes.
+const muchParsedBytes = 32 << 20
+
 // limitHeap sets Go's soft memory limit to what the plan leaves for its heap,
 // so that garbage is collected before the whole is too large, unless the user
 // set GOMEMLIMIT. It belongs to the process, and so it is set here and not by
@@ -93,6 +97,11 @@ func limitHeap(plan *engine.Plan) (restore func()) {
 		limit += ballastBytes
 	}
 	before := debug.SetMemoryLimit(limit)
+	if plan.Explain().Memory.Parsed >= muchParsedBytes {
+		// What was parsed of the model to check it is garbage, which nothing would collect
+		// before a session takes as much again.
+		debug.FreeOSMemory()
+	}
 	if plan.Limited() {
 		return func() { debug.SetMemoryLimit(before) }
 	}

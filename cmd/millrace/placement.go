@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/engine/ort"
 )
 
 // placementReport is where a model's nodes run, or would.
@@ -25,8 +26,16 @@ func (o *inspectOptions) run(common *commonOptions) (engine.Options, error) {
 	if opts.Kernels != engine.KernelsAuto && opts.Kernels != engine.KernelsONNXRuntime {
 		return opts, fmt.Errorf("%w: --kernels (%s) must be auto or onnxruntime", engine.ErrUsage, o.kernels)
 	}
-	err := chooseProvider(o.provider, &opts)
-	return opts, err
+	if err := chooseProvider(o.provider, &opts); err != nil {
+		return opts, err
+	}
+	switch {
+	case opts.Provider == ort.CPU && len(opts.Devices) > 0:
+		return opts, fmt.Errorf("%w: --provider (%s): cpu has no devices to choose from", engine.ErrUsage, o.provider)
+	case len(opts.Devices) > 1:
+		return opts, fmt.Errorf("%w: --provider (%s): one device is enough to show where nodes run", engine.ErrUsage, o.provider)
+	}
+	return opts, nil
 }
 
 // place adds a model's placement to its report. Where no session can be made, that
@@ -73,7 +82,7 @@ func (r *placementReport) text(b *strings.Builder) {
 		if n.Why != "" {
 			why = ": " + n.Why
 		}
-		line("on the CPU", "%s (%s)%s", n.Name, n.Operator, why)
+		line("on the CPU", "%s (%s)%s", oneLine(n.Name), oneLine(n.Operator), why)
 	}
 	for _, left := range r.Left {
 		line("left", "%s", left)

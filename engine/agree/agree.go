@@ -24,9 +24,13 @@ type Difference struct {
 	// and an infinity with itself. +Inf where only one is a NaN or infinite.
 	Largest float64 `json:"largest"`
 	// Differing are the values that are not the same: of integers, strings and
-	// booleans, any difference; of floats, those whose difference is +Inf.
+	// booleans, any difference but those of Tied; of floats, those whose difference
+	// is +Inf.
 	Differing int `json:"differing"`
-	Values    int `json:"values"`
+	// Tied are labels that differ in rows whose two best scores are equal but for
+	// rounding, so that either label is right.
+	Tied   int `json:"tied"`
+	Values int `json:"values"`
 }
 
 // Result is a comparison.
@@ -96,12 +100,13 @@ func Sessions(ctx context.Context, was, now *ort.Session, inputs []*ort.Tensor) 
 	}
 	defer closeAll(got)
 	var all []Difference
+	ties := tiesOf(want)
 	for i, v := range was.Outputs() {
 		j := slices.IndexFunc(now.Outputs(), func(a models.Value) bool { return a.Name == v.Name })
 		if j < 0 || want[i].Kind() != models.Tensor {
 			continue
 		}
-		d, err := difference(v.Name, want[i], got[j])
+		d, err := difference(v.Name, want[i], got[j], ties)
 		if err != nil {
 			return nil, err
 		}
@@ -148,7 +153,7 @@ func closeAll(all []*ort.Tensor) {
 }
 
 // difference compares one output.
-func difference(name string, want, got *ort.Tensor) (Difference, error) {
+func difference(name string, want, got *ort.Tensor, ties ties) (Difference, error) {
 	d := Difference{Output: name, Type: want.Elem().String()}
 	if got.Kind() != models.Tensor || want.Elem() != got.Elem() || !slices.Equal(want.Shape(), got.Shape()) {
 		return d, fmt.Errorf("%w: output %q was %v %v, and is %v %v as rewritten", models.ErrModel, name, want.Elem(), want.Shape(), got.Elem(), got.Shape())
@@ -173,11 +178,8 @@ func difference(name string, want, got *ort.Tensor) (Difference, error) {
 		if err != nil {
 			return d, err
 		}
-		d.Values = len(a)
 		for i := range a {
-			if a[i] != b[i] {
-				d.Differing++
-			}
+			d.addLabel(a[i] == b[i], ties, want.Shape())
 		}
 	default:
 		size := want.Elem().Bytes()
@@ -186,10 +188,7 @@ func difference(name string, want, got *ort.Tensor) (Difference, error) {
 		}
 		a, b := want.Bytes(), got.Bytes()
 		for ; len(a) >= size; a, b = a[size:], b[size:] {
-			d.Values++
-			if !bytes.Equal(a[:size], b[:size]) {
-				d.Differing++
-			}
+			d.addLabel(bytes.Equal(a[:size], b[:size]), ties, want.Shape())
 		}
 	}
 	return d, nil
@@ -206,6 +205,58 @@ func (d *Difference) add(a, b float64) {
 		d.Differing++
 	}
 	d.Largest = max(d.Largest, off)
+}
+
+// addLabel takes in the next value of an output that is of no floats.
+func (d *Difference) addLabel(same bool, ties ties, shape []int64) {
+	row := d.Values
+	d.Values++
+	switch {
+	case same:
+	case len(shape) == 1 && ties.at(row):
+		d.Tied++
+	default:
+		d.Differing++
+	}
+}
+
+// tieRounding is how far the two best of a row's scores may lie apart, relative to
+// the best, or absolute below 1, to count as equal: about what float32 makes of a
+// sum of hundreds of numbers in one order and in another.
+const tieRounding = 1e-4
+
+// ties are the scores of rows, of every output that has several a row.
+type ties []*ort.Tensor
+
+func tiesOf(outputs []*ort.Tensor) (scores ties) {
+	for _, t := range outputs {
+		if t.Kind() == models.Tensor && (t.Elem() == models.Float32 || t.Elem() == models.Float64) && len(t.Shape()) == 2 && t.Shape()[1] > 1 {
+			scores = append(scores, t)
+		}
+	}
+	return scores
+}
+
+// at says whether a row's best score is one that another of the row's equals.
+func (s ties) at(row int) bool {
+	return slices.ContainsFunc(s, func(t *ort.Tensor) bool {
+		rows, classes := int(t.Shape()[0]), int(t.Shape()[1])
+		if row >= rows {
+			return false
+		}
+		if t.Elem() == models.Float64 {
+			return tied(ort.View[float64](t)[row*classes : (row+1)*classes])
+		}
+		return tied(ort.View[float32](t)[row*classes : (row+1)*classes])
+	})
+}
+
+func tied[T float32 | float64](scores []T) bool {
+	best, second := math.Inf(-1), math.Inf(-1)
+	for _, v := range scores {
+		best, second = max(best, float64(v)), max(second, min(best, float64(v)))
+	}
+	return best-second <= tieRounding*max(1, math.Abs(best))
 }
 
 func stringsOf(t *ort.Tensor) ([]string, error) {

@@ -127,20 +127,64 @@ func TestCompareRefuses(t *testing.T) {
 	}
 }
 
+// A label may be another where the two best scores are equal but for rounding, as a
+// forest's often are, and nowhere else.
+func TestCompareOfTies(t *testing.T) {
+	lib := orttest.Library(t)
+	// The scores are s, s+gap and s-1, of which the first or the last of the best
+	// gives the label.
+	labelled := func(gap float32, last int64) *pb.ModelProto {
+		g := onnxtest.Graph(onnxtest.Values(onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", 1)),
+			onnxtest.Values(onnxtest.Tensor("label", pb.TensorProto_INT64, "N"), onnxtest.Tensor("scores", pb.TensorProto_FLOAT, "N", 3)),
+			onnxtest.Node("Mul", onnxtest.Names("x", "none"), onnxtest.Names("zero")),
+			onnxtest.Node("IsNaN", onnxtest.Names("x"), onnxtest.Names("missing")),
+			onnxtest.Node("Where", onnxtest.Names("missing", "none", "zero"), onnxtest.Names("number")),
+			onnxtest.Node("Add", onnxtest.Names("number", "three"), onnxtest.Names("scores")),
+			onnxtest.Node("ArgMax", onnxtest.Names("scores"), onnxtest.Names("label"), onnxtest.Int("axis", 1), onnxtest.Int("keepdims", 0), onnxtest.Int("select_last_index", last)))
+		g.Initializer = []*pb.TensorProto{onnxtest.Floats32("none", []int64{1}, 0), onnxtest.Floats32("three", []int64{3}, 0.5, 0.5+gap, -0.5)}
+		return onnxtest.Model(g)
+	}
+	for _, test := range []struct {
+		why             string
+		was, now        *pb.ModelProto
+		differing, tied int
+	}{
+		{"equal scores, the other label", labelled(0, 0), labelled(0, 1), 0, 200},
+		{"equal but for rounding", labelled(1e-7, 0), labelled(-1e-7, 0), 0, 200},
+		{"scores apart", labelled(1e-3, 0), labelled(-1e-3, 0), 200, 0},
+		{"the same", labelled(0, 0), labelled(0, 0), 0, 0},
+	} {
+		was, now := open(t, test.was), open(t, test.now)
+		rows, err := agree.Made(was, 200, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := agree.Compare(t.Context(), lib, was, now, rows)
+		if err != nil {
+			t.Fatalf("%s: %v", test.why, err)
+		}
+		if d := r.Differences[0]; d.Differing != test.differing || d.Tied != test.tied || d.Values != 200 {
+			t.Errorf("%s: Compare = %+v; want %d labels that differ and %d tied", test.why, d, test.differing, test.tied)
+		}
+	}
+}
+
 func TestMadeRefuses(t *testing.T) {
 	for _, test := range []struct {
 		why  string
 		x    *pb.ValueInfoProto
+		is   error
 		want string
 	}{
-		{"a width left open", onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", nil), "leaves a dimension open"},
-		{"a type that no column has", onnxtest.Tensor("x", pb.TensorProto_COMPLEX64, "N", 1), "it is of complex64"},
-		{"a scalar", onnxtest.Tensor("x", pb.TensorProto_FLOAT), "no tensor with a dimension of rows"},
-		{"rows of a gigabyte", onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", 1<<20), "ask for fewer"},
+		{"a width left open", onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", nil), agree.ErrNoRows, "leaves a dimension open"},
+		{"a type that no column has", onnxtest.Tensor("x", pb.TensorProto_COMPLEX64, "N", 1), agree.ErrNoRows, "it is of complex64"},
+		{"a scalar", onnxtest.Tensor("x", pb.TensorProto_FLOAT), agree.ErrNoRows, "no tensor with a dimension of rows"},
+		{"rows of a gigabyte", onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", 1<<20), agree.ErrTooManyRows, "1000 rows"},
+		{"as many, which the model asks for", onnxtest.Tensor("x", pb.TensorProto_FLOAT, 1000, 1<<20), agree.ErrNoRows, "1000 rows"},
 	} {
 		m := open(t, onnxtest.Model(onnxtest.Graph(onnxtest.Values(test.x), onnxtest.Values(onnxtest.Tensor("y", pb.TensorProto_FLOAT)),
 			onnxtest.Node("Identity", onnxtest.Names("x"), onnxtest.Names("y")))))
-		if _, err := agree.Made(m, 1000, 1); !errors.Is(err, agree.ErrNoRows) || !strings.Contains(err.Error(), test.want) {
+		if _, err := agree.Made(m, 1000, 1); !errors.Is(err, test.is) || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: Made = %v; want %q", test.why, err, test.want)
 		}
 	}

@@ -14,6 +14,9 @@ import (
 // ErrNoRows says that no rows can be made for a model, and why.
 var ErrNoRows = errors.New("no rows can be made")
 
+// ErrTooManyRows says that fewer rows could be made, and were not asked for.
+var ErrTooManyRows = errors.New("too many rows")
+
 // maxMadeBytes bounds the values of all made rows together.
 const maxMadeBytes = 256 << 20
 
@@ -39,8 +42,9 @@ type madeInput struct {
 // 50 is NaN. Columns whose number the model leaves open are features by their
 // names in the metadata. The same seed gives the same rows.
 //
-// An error wraps ErrNoRows: for inputs that are no tensors, for types that no
-// column has, and for dimensions that stay open.
+// An error wraps ErrTooManyRows where fewer would do, and else ErrNoRows: for inputs
+// that are no tensors, for types that no column has, and for dimensions that stay
+// open.
 func Made(m *models.Model, count int, seed uint64) (*Rows, error) {
 	random := rand.New(rand.NewPCG(seed, 0x6167726565)) //nolint:gosec // data, not secrets; the same each time
 	rows := &Rows{Count: count}
@@ -65,7 +69,11 @@ func Made(m *models.Model, count int, seed uint64) (*Rows, error) {
 			width *= int(d)
 		}
 		if bytes += rows.Count * width * max(16, in.Elem.Bytes()); bytes > maxMadeBytes {
-			return nil, fmt.Errorf("%w: %d rows would take more than %d MiB: ask for fewer", ErrNoRows, rows.Count, maxMadeBytes>>20)
+			why := ErrTooManyRows
+			if rows.fixed {
+				why = ErrNoRows
+			}
+			return nil, fmt.Errorf("%w: %d rows would take more than %d MiB", why, rows.Count, maxMadeBytes>>20)
 		}
 		for range rows.Count {
 			for c := range width {
