@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -89,5 +91,47 @@ func TestSmallObjectsAreFetchedTwiceAtMost(t *testing.T) {
 	}
 	if n := proxy.Requests(); read != objects*rows || n > objects {
 		t.Errorf("%d rows of %d came by %d more requests; want %d at most", read, objects*rows, n, objects)
+	}
+}
+
+// A listing of which a page does not come, or is something else, is an error and never a
+// shorter one; what comes at another attempt is the whole.
+func TestListingsAreWhole(t *testing.T) {
+	g := blobtest.Start(t)
+	proxy := blobtest.NewProxy(t, g.URL)
+	const objects = 1001 // a page has 1000
+	folder := filepath.Join(g.Dir, "bucket", "listed")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for i := range objects {
+		if err := os.WriteFile(filepath.Join(folder, fmt.Sprintf("%04d.parquet", i)), []byte("PAR1"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, fault := range []blobtest.Fault{blobtest.End, blobtest.Page, blobtest.Truncate, blobtest.Reset} {
+		for page, of := range map[string]func(r *http.Request) bool{
+			"first":  func(r *http.Request) bool { return !r.URL.Query().Has("continuation-token") },
+			"second": func(r *http.Request) bool { return r.URL.Query().Has("continuation-token") },
+		} {
+			for _, times := range []int32{1, 1000} {
+				t.Run(fmt.Sprintf("%s, %s page, %d times", fault, page, times), func(t *testing.T) {
+					var n atomic.Int32
+					proxy.Set(0, func(_ int, r *http.Request) blobtest.Fault {
+						if of(r) && n.Add(1) <= times {
+							return fault
+						}
+						return blobtest.None
+					})
+					list, err := dataset.ListIn(t.Context(), []string{"s3://bucket/listed/"}, storesOf(blobstore.Options{Endpoint: proxy.URL, Attempts: 3}))
+					switch {
+					case times == 1 && (err != nil || len(list.Files) != objects):
+						t.Errorf("ListIn() = %d files, %v; want %d", len(list.Files), err, objects)
+					case times > 1 && (err == nil || errors.Is(err, dataset.ErrNoMatch) || !strings.Contains(err.Error(), "tried 3 times")):
+						t.Errorf("ListIn() = %d files, %v; want an error of the third attempt", len(list.Files), err)
+					}
+				})
+			}
+		}
 	}
 }

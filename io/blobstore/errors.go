@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -13,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
 	"gocloud.dev/gcerrors"
@@ -77,6 +79,8 @@ func answerOf(err error) string {
 		return answer(status, "", google.Message)
 	case errors.As(err, &azure):
 		return answer(status, azure.ErrorCode, "")
+	case status >= 200 && status < 300:
+		return oneLine(fmt.Sprintf("the answer (HTTP %d) cannot be read: %s", status, innermost(err)))
 	case status != 0:
 		return answer(status, "", "")
 	}
@@ -96,14 +100,25 @@ func refusedTo(err error) string {
 func innermost(err error) string {
 	var op *net.OpError
 	var get *url.Error
+	var unread *smithy.DeserializationError
+	var call *smithy.OperationError
+	var tried *retry.MaxAttemptsError
 	text := err.Error()
 	switch {
 	case errors.As(err, &op):
 		text = op.Error()
 	case errors.As(err, &get):
 		text = get.Err.Error()
+	case errors.As(err, &unread):
+		text = unread.Err.Error()
+	case errors.As(err, &tried):
+		text = tried.Err.Error()
+	case errors.As(err, &call):
+		text = call.Err.Error()
 	}
 	switch {
+	case text == io.EOF.Error():
+		text = "the connection ended before an answer came"
 	case isTimeout(err):
 		text = "the connection stalled: " + text
 	case strings.Contains(text, plainAnswer):

@@ -22,6 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go/logging"
+	"github.com/aws/smithy-go/middleware"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/s3blob"
 )
@@ -46,7 +47,7 @@ func openS3(ctx context.Context, name string, o *Options) (*blob.Bucket, error) 
 	cfg, err := loadAWS(ctx, o, config.WithRetryer(func() aws.Retryer {
 		return retry.NewStandard(func(r *retry.StandardOptions) {
 			r.MaxAttempts, r.MaxBackoff, r.RateLimiter = o.Attempts, mostPause, ratelimit.None
-			r.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(signer.retryable)}, r.Retryables...)
+			r.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(signer.retryable), retry.IsErrorRetryableFunc(retryable)}, r.Retryables...)
 		})
 	}))
 	if err != nil {
@@ -57,6 +58,7 @@ func openS3(ctx context.Context, name string, o *Options) (*blob.Bucket, error) 
 	}
 	cfg.Region = cmp.Or(cfg.Region, defaultRegion)
 	client := s3.NewFromConfig(cfg, func(s *s3.Options) {
+		s.APIOptions = append(s.APIOptions, checkListings)
 		if cfg.Credentials != nil {
 			s.APIOptions = append(s.APIOptions, noteSigner(signer))
 		}
@@ -77,6 +79,29 @@ func loadAWS(ctx context.Context, o *Options, more ...func(*config.LoadOptions) 
 	client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { setTransport(t, o) })
 	// What it would log, to stderr and in a form of its own, errors say.
 	return config.LoadDefaultConfig(ctx, append(more, config.WithHTTPClient(client), config.WithLogger(logging.Nop{}))...)
+}
+
+// retryable has the client's own attempts be made for all that may be gone at another one.
+func retryable(err error) aws.Ternary {
+	if passing(err) {
+		return aws.TrueTernary
+	}
+	return aws.UnknownTernary
+}
+
+// errNoListing says that what answered a listing is none, such as a page that asks for a login.
+// Taken for one it would say that there are no more objects.
+var errNoListing = errors.New("the answer is no listing of a bucket: a proxy, or a page that asks for a login, may stand before the store")
+
+// checkListings finds such answers out: a listing names its bucket, and whether it is cut off.
+func checkListings(stack *middleware.Stack) error {
+	return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("millrace:listing", func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
+		out, metadata, err := next.HandleDeserialize(ctx, in)
+		if list, ok := out.Result.(*s3.ListObjectsV2Output); ok && err == nil && list.Name == nil && list.IsTruncated == nil {
+			err = errNoListing
+		}
+		return out, metadata, err
+	}), middleware.Before)
 }
 
 // checkBundle says of a file of certificates what the SDK says without its name.
