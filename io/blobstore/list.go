@@ -166,11 +166,12 @@ func (w *listing) page(ctx context.Context, prefix string, token []byte, most in
 	if err != nil {
 		return nil, nil, err
 	}
-	if w.at.Scheme != S3 {
+	as := map[string]func(*blob.ListObject) (string, bool){S3: s3Key, Azure: azureKey}[w.at.Scheme]
+	if as == nil {
 		return page, next, nil
 	}
 	for _, o := range page {
-		if key, ok := s3Key(o); ok {
+		if key, ok := as(o); ok {
 			o.Key = key
 		}
 	}
