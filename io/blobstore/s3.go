@@ -57,6 +57,9 @@ func openS3(ctx context.Context, name string, o *Options) (*blob.Bucket, error) 
 		signer.now, cfg.Credentials = cfg.Credentials, signer
 	}
 	cfg.Region = cmp.Or(cfg.Region, defaultRegion)
+	if strings.Trim(cfg.Region, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+		return nil, fmt.Errorf("%w: AWS_REGION, or the region of ~/.aws, is %q; a region is called as eu-central-1 is", ErrOptions, cfg.Region)
+	}
 	client := s3.NewFromConfig(cfg, func(s *s3.Options) {
 		s.APIOptions = append(s.APIOptions, checkListings)
 		if cfg.Credentials != nil {
