@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -96,12 +97,26 @@ func retryable(err error) aws.Ternary {
 // Taken for one it would say that there are no more objects.
 var errNoListing = errors.New("the answer is no listing of a bucket: a proxy, or a page that asks for a login, may stand before the store")
 
+// errOldListing says that a listing is cut off, and by what it goes on only an older way of asking
+// would tell.
+var errOldListing = fmt.Errorf("%w: the listing is cut off and has no NextContinuationToken: the server does not know ListObjectsV2", ErrOptions)
+
+// errNoObject says that a listing has an object without what the driver takes for granted.
+var errNoObject = errors.New("a listing has an object without a key or a time of change")
+
 // checkListings finds such answers out: a listing names its bucket, and whether it is cut off.
 func checkListings(stack *middleware.Stack) error {
 	return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("millrace:listing", func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
 		out, metadata, err := next.HandleDeserialize(ctx, in)
-		if list, ok := out.Result.(*s3.ListObjectsV2Output); ok && err == nil && list.Name == nil && list.IsTruncated == nil {
+		list, ok := out.Result.(*s3.ListObjectsV2Output)
+		switch {
+		case err != nil || !ok:
+		case list.Name == nil && list.IsTruncated == nil:
 			err = errNoListing
+		case aws.ToBool(list.IsTruncated) && list.NextContinuationToken == nil:
+			err = errOldListing
+		case slices.ContainsFunc(list.Contents, func(o types.Object) bool { return o.Key == nil || o.LastModified == nil }):
+			err = errNoObject
 		}
 		return out, metadata, err
 	}), middleware.Before)
