@@ -96,13 +96,13 @@ func (plainKeys) Do(request *policy.Request) (*http.Response, error) {
 		}
 	}
 	raw.URL.RawQuery = strings.Join(query, "&")
-	for i, from := range raw.Header[copySource] {
-		raw.Header[copySource][i] = plainKey(from)
+	for name, values := range raw.Header { // which the client writes in lower case
+		if strings.EqualFold(name, "x-ms-copy-source") {
+			raw.Header[name] = []string{plainKey(values[0])}
+		}
 	}
 	return request.Next()
 }
-
-const copySource = "x-ms-copy-source" // in lower case, as the client has it
 
 // escapedByDriver are the characters that Azure takes after all: a quote, # % ? and _, which stands
 // before what looks as if it were written so. Others (../ and control characters) stay.
