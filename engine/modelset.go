@@ -58,6 +58,16 @@ func (p *Plan) openExported(ctx context.Context) ([]*models.Model, error) {
 	return all, nil
 }
 
+// overwrittenModel says which model's weights, in a file beside it, were written to under the run.
+func (p *Plan) overwrittenModel() error {
+	for i := range p.models {
+		if err := p.models[i].Overwritten(); err != nil {
+			return p.models[i].named(fmt.Errorf("model %s: %w", p.models[i].Path, err))
+		}
+	}
+	return nil
+}
+
 // asRun are the models as the plan rewrote them.
 func (p *Plan) asRun() []*models.Model {
 	all := make([]*models.Model, len(p.models))

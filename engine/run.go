@@ -246,7 +246,7 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 	if err != nil {
 		return nil, err
 	}
-	if err := cmp.Or(c.plan.Dataset.Verify(ctx), c.plan.Dataset.Changed()); err != nil {
+	if err := cmp.Or(c.plan.Dataset.Verify(ctx), c.plan.Dataset.Changed(), c.plan.overwrittenModel()); err != nil {
 		return nil, err
 	}
 	if ctx.Err() != nil {

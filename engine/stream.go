@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -249,7 +250,7 @@ func (c *collector) endStream(ctx context.Context, line *pipeline, lib *ort.Libr
 	if err != nil {
 		return nil, err
 	}
-	if err := c.plan.Dataset.Changed(); err != nil {
+	if err := cmp.Or(c.plan.Dataset.Changed(), c.plan.overwrittenModel()); err != nil {
 		return nil, err
 	}
 	c.outputs = [][]ledger.Output{{c.stream.account()}}

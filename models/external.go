@@ -116,7 +116,38 @@ func hashExternal(root *os.Root, location string) (file ExternalFile, err error)
 	if err != nil {
 		return file, fmt.Errorf("%w: %w", ErrModel, err)
 	}
-	return ExternalFile{Location: location, Bytes: n, SHA256: hex.EncodeToString(h.Sum(nil))}, nil
+	return ExternalFile{Location: location, Bytes: n, SHA256: hex.EncodeToString(h.Sum(nil)), info: info}, nil
+}
+
+// Changed says which external file is not the one any more that was digested, by its size, time
+// of change and inode: to be asked when a session has been made. Its error wraps ErrModel.
+func (m *Model) Changed() error {
+	return m.eachExternal(func(e *ExternalFile, now fs.FileInfo, err error) bool {
+		return err != nil || !os.SameFile(now, e.info) || !e.sameTime(now)
+	})
+}
+
+// Overwritten says which external file has been written to since it was digested: sessions map
+// such files, so their weights are others then. One that was replaced by another is theirs still.
+// Its error wraps ErrModel.
+func (m *Model) Overwritten() error {
+	return m.eachExternal(func(e *ExternalFile, now fs.FileInfo, err error) bool {
+		return err == nil && os.SameFile(now, e.info) && !e.sameTime(now)
+	})
+}
+
+func (e *ExternalFile) sameTime(now fs.FileInfo) bool {
+	return now.Size() == e.info.Size() && now.ModTime().Equal(e.info.ModTime())
+}
+
+func (m *Model) eachExternal(differs func(e *ExternalFile, now fs.FileInfo, err error) bool) error {
+	for i := range m.External {
+		e := &m.External[i]
+		if now, err := os.Stat(filepath.Join(m.folder, e.Location)); differs(e, now, err) {
+			return fmt.Errorf("%w: its external file %.80q changed after its digest was taken: run again when nobody writes to it", ErrModel, e.Location)
+		}
+	}
+	return nil
 }
 
 // digestOfAll is Model.SHA256 of a model whose own file has a digest.

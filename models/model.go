@@ -2,6 +2,7 @@ package models
 
 import (
 	"encoding/json"
+	"io/fs"
 	"slices"
 	"strings"
 )
@@ -32,11 +33,14 @@ type ExternalFile struct {
 	Location string // as the model names it, relative to its folder
 	Bytes    int64
 	SHA256   string // hex
+
+	info fs.FileInfo // when it was digested
 }
 
 // Model is what a checked .onnx file says about itself, together with the bytes
 // that were checked, so that what runs is what was hashed even if the file is
-// replaced meanwhile. (External data files are read again by ONNX Runtime.)
+// replaced meanwhile. External data files are read again by ONNX Runtime, so Changed and
+// Overwritten are to be asked.
 //
 // A Model is immutable; slices and maps in it are shared and must not be
 // changed.

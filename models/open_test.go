@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
@@ -351,6 +352,50 @@ func TestDigestOfExternalFiles(t *testing.T) {
 		if _, err := Open(path, Options{SHA256: got.FileSHA256}); !errors.Is(err, ErrModel) || !strings.Contains(err.Error(), "pin "+got.SHA256) {
 			t.Errorf("Open by the digest of the file alone = %v; want an error that says what to pin", err)
 		}
+	}
+}
+
+// Weights beside a model are those that were digested, or Changed and Overwritten say so.
+func TestExternalFilesThatChange(t *testing.T) {
+	for name, c := range map[string]struct {
+		change               func(weights string) error
+		changed, overwritten bool
+	}{
+		"nothing happens": {func(string) error { return nil }, false, false},
+		"written to": {func(weights string) error {
+			later := time.Now().Add(time.Second)
+			return errors.Join(os.WriteFile(weights, []byte("12345679"), 0o600), os.Chtimes(weights, later, later))
+		}, true, true},
+		"longer": {func(weights string) error { return os.WriteFile(weights, []byte("123456789"), 0o600) }, true, true},
+		"replaced": {func(weights string) error {
+			return errors.Join(os.WriteFile(weights+".new", []byte("12345679"), 0o600), os.Rename(weights+".new", weights))
+		}, true, false},
+		"removed": {os.Remove, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			path, weights := filepath.Join(dir, "m.onnx"), filepath.Join(dir, "w")
+			m := sample()
+			w := m.Graph.Initializer[0]
+			w.FloatData, w.DataLocation = nil, pb.TensorProto_EXTERNAL.Enum()
+			w.ExternalData = []*pb.StringStringEntryProto{{Key: new("location"), Value: new("w")}}
+			if err := errors.Join(os.WriteFile(path, onnxtest.Bytes(t, m), 0o600), os.WriteFile(weights, []byte("12345678"), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			got, err := Open(path, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.change(weights); err != nil {
+				t.Fatal(err)
+			}
+			if err := got.Changed(); errors.Is(err, ErrModel) != c.changed || err != nil && !c.changed {
+				t.Errorf("Changed() = %v; want an error: %t", err, c.changed)
+			}
+			if err := got.Overwritten(); errors.Is(err, ErrModel) != c.overwritten || err != nil && !c.overwritten {
+				t.Errorf("Overwritten() = %v; want an error: %t", err, c.overwritten)
+			}
+		})
 	}
 }
 

@@ -54,6 +54,9 @@ func (o *pageOptions) check(flag string) error {
 	if err := secret.In(o.path); err != nil {
 		return fmt.Errorf("%w: %s: %w", engine.ErrUsage, flag, err)
 	}
+	if _, elsewhere := sink.Scheme(o.path); elsewhere {
+		return fmt.Errorf("%w: %s %s: a page is written to a path of this machine, wherever the output is", engine.ErrUsage, flag, o.path)
+	}
 	info, err := os.Stat(filepath.Dir(o.path))
 	if err != nil || !info.IsDir() {
 		return fmt.Errorf("%w: %s %s: there is no folder %s", engine.ErrUsage, flag, o.path, filepath.Dir(o.path))

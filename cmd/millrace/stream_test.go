@@ -35,7 +35,12 @@ const pipedDeadline = time.Minute
 
 func startPiped(t *testing.T, schema *arrow.Schema, args ...string) *piped {
 	t.Helper()
-	dir := t.TempDir()
+	return startPipedModel(t, t.TempDir(), "named.onnx", schema, args...)
+}
+
+// startPipedModel is startPiped by another of the fixtures' models, which are put into dir.
+func startPipedModel(t *testing.T, dir, model string, schema *arrow.Schema, args ...string) *piped {
+	t.Helper()
 	writeFixtures(t, dir)
 	program, env := programIn(t, dir)
 	stdin, to, err := os.Pipe()
@@ -47,7 +52,7 @@ func startPiped(t *testing.T, schema *arrow.Schema, args ...string) *piped {
 		t.Fatal(err)
 	}
 	p := &piped{to: to, from: from}
-	p.cmd = exec.CommandContext(t.Context(), program, append([]string{"score", "--model", filepath.Join(dir, "named.onnx"), "--input", "-", "--output", "-", "--ids", "id", "--quiet"}, args...)...)
+	p.cmd = exec.CommandContext(t.Context(), program, append([]string{"score", "--model", filepath.Join(dir, model), "--input", "-", "--output", "-", "--ids", "id", "--quiet"}, args...)...)
 	p.cmd.Env, p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = env, stdin, stdout, &p.stderr
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -133,6 +138,49 @@ func TestPipedBatchForBatch(t *testing.T) {
 	}
 	if code := p.code(t); code != exitOK || p.stderr.Len() > 0 {
 		t.Errorf("exit %d, stderr %q; want 0 and nothing", code, &p.stderr)
+	}
+}
+
+// Weights beside the model that are written to while rows are scored end the run, since ONNX
+// Runtime maps them; a file that takes their place does not.
+func TestWeightsUnderTheRun(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(weights string) error
+		code   int
+	}{
+		"written to": {func(weights string) error {
+			later := time.Now().Add(time.Second)
+			return errors.Join(os.WriteFile(weights, []byte{0, 0, 0, 64, 0, 0, 0, 64}, 0o600), os.Chtimes(weights, later, later))
+		}, exitModel},
+		"replaced": {func(weights string) error {
+			return errors.Join(os.WriteFile(weights+".new", []byte{0, 0, 0, 64, 0, 0, 0, 64}, 0o600), os.Rename(weights+".new", weights))
+		}, exitOK},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, batch := t.TempDir(), sums(t, 3)[0]
+			p := startPipedModel(t, dir, "external.onnx", batch.Schema(), "--features", "a,b")
+			out, err := arrowfile.OpenStream(p.from, arrowfile.StreamOptions{})
+			if err == nil {
+				err = out.Want([]int{0, 1})
+			}
+			if err != nil {
+				t.Fatalf("%v\n%s", err, &p.stderr)
+			}
+			defer out.Close()
+			p.send(t, batch)
+			got, err := out.Next()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, &p.stderr)
+			}
+			got.Release()
+			if err := errors.Join(c.change(filepath.Join(dir, "weights.bin")), p.in.End()); err != nil {
+				t.Fatal(err)
+			}
+			_, err = out.Next()
+			if code := p.code(t); code != c.code || errors.Is(err, io.EOF) != (code == exitOK) || strings.Contains(p.stderr.String(), "weights.bin") != (code != exitOK) {
+				t.Errorf("exit %d, the stream ends with %v, stderr %q; want exit %d", code, err, &p.stderr, c.code)
+			}
+		})
 	}
 }
 

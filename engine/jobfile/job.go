@@ -129,6 +129,9 @@ type Given struct {
 
 // Read reads the job file at path. Its error wraps ErrJob and has all problems.
 func Read(path string, parameters map[string]string) (*Job, error) {
+	if scheme, _, ok := strings.Cut(path, "://"); ok {
+		return nil, fmt.Errorf("%w: it is read from a path of this machine, and not from %s://; a shell's <(aws s3 cp URI -) is such a path", ErrJob, scheme)
+	}
 	text, err := readFile(path, maxSourceBytes)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrJob, err)

@@ -57,6 +57,9 @@ func NewSession(lib *Library, m *models.Model, opts SessionOptions) (*Session, e
 	}
 	s := &Session{model: m}
 	err := s.create(lib, m, opts)
+	if err == nil {
+		err = m.Changed()
+	}
 	if err == nil && opts.Provider != CPU {
 		err = s.recordPlacement()
 	}

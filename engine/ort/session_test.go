@@ -173,7 +173,15 @@ func TestExternalData(t *testing.T) {
 	}
 	closeAll(t, x, y[0])
 	closeAll(t, s)
-	if err := os.Remove(file); err != nil { // between Open and NewSession
+	other := slices.Clone(data)
+	other[7] = 0x41
+	if err := errors.Join(os.WriteFile(file+".new", other, 0o600), os.Rename(file+".new", file)); err != nil { // between Open and NewSession
+		t.Fatal(err)
+	}
+	if s, err := ort.NewSession(lib, m, ort.SessionOptions{}); !errors.Is(err, models.ErrModel) || !strings.Contains(err.Error(), "weights.bin") {
+		t.Errorf("NewSession() by another file = %v, %v; want ErrModel that names it", s, err)
+	}
+	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := ort.NewSession(lib, m, ort.SessionOptions{}); !errors.Is(err, models.ErrModel) {

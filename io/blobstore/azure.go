@@ -3,8 +3,10 @@ package blobstore
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -23,8 +25,9 @@ import (
 // credentials.
 func openAzure(ctx context.Context, name string, o *Options) (*blob.Bucket, error) {
 	opts := &container.ClientOptions{ClientOptions: azcore.ClientOptions{
-		Transport: httpClient(o),
-		Retry:     policy.RetryOptions{MaxRetries: int32(o.Attempts - 1), RetryDelay: 100 * time.Millisecond, MaxRetryDelay: mostPause},
+		Transport:       httpClient(o),
+		PerCallPolicies: []policy.Policy{plainKeys{}},
+		Retry:           policy.RetryOptions{MaxRetries: int32(o.Attempts - 1), RetryDelay: 100 * time.Millisecond, MaxRetryDelay: mostPause},
 	}}
 	if o.Attempts == 1 {
 		opts.Retry.MaxRetries = -1 // 0 means 3
@@ -71,6 +74,54 @@ func azureClient(name, endpoint string, opts *container.ClientOptions) (*contain
 		return nil, err
 	}
 	return container.NewClient(at, credential, opts)
+}
+
+// plainKeys has requests name blobs by their keys as they are: the driver writes some characters
+// in a way of its own (% as __0x25__), by which no other program finds the blob. Azure takes
+// them, and Spark writes folders with percent signs.
+type plainKeys struct{}
+
+// Do implements policy.Policy. It comes before requests are signed.
+func (plainKeys) Do(request *policy.Request) (*http.Response, error) {
+	raw := request.Raw()
+	at, err := url.Parse(plainKey(raw.URL.EscapedPath()))
+	if err != nil {
+		return nil, err
+	}
+	raw.URL.Path, raw.URL.RawPath = at.Path, at.RawPath
+	query := strings.Split(raw.URL.RawQuery, "&")
+	for i, parameter := range query {
+		if strings.HasPrefix(parameter, "prefix=") {
+			query[i] = plainKey(parameter)
+		}
+	}
+	raw.URL.RawQuery = strings.Join(query, "&")
+	for name, values := range raw.Header { // which the client writes in lower case
+		if strings.EqualFold(name, "x-ms-copy-source") {
+			raw.Header[name] = []string{plainKey(values[0])}
+		}
+	}
+	return request.Next()
+}
+
+// escapedByDriver are the characters that Azure takes after all: a quote, # % ? and _, which stands
+// before what looks as if it were written so. Others (../ and control characters) stay.
+var escapedByDriver = regexp.MustCompile(`__0x(22|23|25|3f|5f)__`)
+
+// plainKey writes them as URLs do.
+func plainKey(escaped string) string {
+	return escapedByDriver.ReplaceAllStringFunc(escaped, func(sequence string) string {
+		return "%" + strings.ToUpper(sequence[4:6])
+	})
+}
+
+// azureKey is the key of a listed blob as the store has it.
+func azureKey(o *blob.ListObject) (key string, ok bool) {
+	var item container.BlobItem
+	if !o.As(&item) || item.Name == nil {
+		return "", false
+	}
+	return *item.Name, true
 }
 
 // azureVersion is the ETag of a listed blob.

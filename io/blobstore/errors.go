@@ -4,15 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
 	"gocloud.dev/gcerrors"
@@ -67,6 +70,8 @@ func answerOf(err error) string {
 	var azure *azcore.ResponseError
 	var signed *signedError
 	switch {
+	case noCredentials(err) && refusedCredentials(err) != "":
+		return "no credentials: " + oneLine(refusedCredentials(err)) + "; see docs/stores.md"
 	case noCredentials(err):
 		return "no credentials were found where the store's own tools look (s3: AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY, ~/.aws, the container's or machine's role; gs: GOOGLE_APPLICATION_CREDENTIALS, gcloud's, the metadata server; az: AZURE_STORAGE_KEY and so on); see docs/stores.md"
 	case errors.As(err, &signed):
@@ -77,6 +82,8 @@ func answerOf(err error) string {
 		return answer(status, "", google.Message)
 	case errors.As(err, &azure):
 		return answer(status, azure.ErrorCode, "")
+	case status >= 200 && status < 300:
+		return oneLine(fmt.Sprintf("the answer (HTTP %d) cannot be read: %s", status, innermost(err)))
 	case status != 0:
 		return answer(status, "", "")
 	}
@@ -96,14 +103,25 @@ func refusedTo(err error) string {
 func innermost(err error) string {
 	var op *net.OpError
 	var get *url.Error
+	var unread *smithy.DeserializationError
+	var call *smithy.OperationError
+	var tried *retry.MaxAttemptsError
 	text := err.Error()
 	switch {
 	case errors.As(err, &op):
 		text = op.Error()
 	case errors.As(err, &get):
 		text = get.Err.Error()
+	case errors.As(err, &unread):
+		text = unread.Err.Error()
+	case errors.As(err, &tried):
+		text = tried.Err.Error()
+	case errors.As(err, &call):
+		text = call.Err.Error()
 	}
 	switch {
+	case text == io.EOF.Error():
+		text = "the connection ended before an answer came"
 	case isTimeout(err):
 		text = "the connection stalled: " + text
 	case strings.Contains(text, plainAnswer):
@@ -223,6 +241,28 @@ func passing(err error) bool {
 func noCredentials(err error) bool {
 	text := err.Error()
 	return strings.Contains(text, "get credentials") || strings.Contains(text, "failed to refresh cached credentials") || strings.Contains(text, "could not find default credentials") || strings.Contains(text, "DefaultAzureCredential")
+}
+
+// refusedCredentials says why a place that names credentials gave none; empty where there was no
+// such place. What a program printed that should give some is not in it.
+func refusedCredentials(err error) string {
+	var call *smithy.OperationError
+	for at := err; errors.As(at, &call); {
+		at = call.Err
+	}
+	var exit *exec.ExitError
+	text := err.Error()
+	switch {
+	case strings.Contains(text, "SSO token"), strings.Contains(text, "SSO session"):
+		return "the profile's session of AWS IAM Identity Center (SSO) is over, or was not begun: aws sso login begins one"
+	case errors.As(err, &exit):
+		return "the profile's credential_process failed: " + exit.Error()
+	case strings.Contains(text, "process provider error"):
+		return "the profile's credential_process gave none"
+	case call != nil && call.Service() != "S3" && call.Service() != "ec2imds":
+		return call.Service() + ", " + call.Operation() + ": " + answerOf(call.Err)
+	}
+	return ""
 }
 
 // secretVariables are those of the environment whose values no message may have.

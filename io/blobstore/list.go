@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"path"
 	"slices"
@@ -157,21 +156,23 @@ func (w *listing) unlisted(ctx context.Context) bool {
 	return true
 }
 
-// page lists some objects; that there are no more is no error.
+// page lists some objects, and gives no token where there are no more. An answer that broke off
+// may be an io.EOF: it is an error like others.
 func (w *listing) page(ctx context.Context, prefix string, token []byte, most int) (page []*blob.ListObject, next []byte, err error) {
 	opts := &blob.ListOptions{Prefix: prefix}
 	if w.at.Scheme == S3 {
 		opts.BeforeList = s3List(prefix, w.after)
 	}
 	page, next, err = w.bucket.ListPage(ctx, token, most, opts)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil {
 		return nil, nil, err
 	}
-	if w.at.Scheme != S3 {
+	as := map[string]func(*blob.ListObject) (string, bool){S3: s3Key, Azure: azureKey}[w.at.Scheme]
+	if as == nil {
 		return page, next, nil
 	}
 	for _, o := range page {
-		if key, ok := s3Key(o); ok {
+		if key, ok := as(o); ok {
 			o.Key = key
 		}
 	}

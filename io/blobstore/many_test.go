@@ -252,6 +252,11 @@ func TestReadAllByOneRequest(t *testing.T) {
 	if _, err := store.ReadAll(t.Context(), "s3://bucket/m?%20 é.onnx", 9<<20); !errors.Is(err, blobstore.ErrTooLarge) {
 		t.Errorf("ReadAll() of too many bytes = %v; want %v", err, blobstore.ErrTooLarge)
 	}
+	for _, uri := range []string{"s3://bucket", "s3://bucket/", "s3://bucket/folder/"} {
+		if _, err := store.ReadAll(t.Context(), uri, 9<<20); !errors.Is(err, blobstore.ErrURI) {
+			t.Errorf("ReadAll(%q) = %v; want %v", uri, err, blobstore.ErrURI)
+		}
+	}
 	if _, err := store.ReadAll(t.Context(), "s3://bucket/none.onnx", 9<<20); !errors.Is(err, dataset.ErrNoSuchFile) {
 		t.Errorf("ReadAll() of nothing = %v; want %v", err, dataset.ErrNoSuchFile)
 	}

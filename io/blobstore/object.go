@@ -128,7 +128,7 @@ func (o *object) Changed() error {
 	case err != nil:
 		return fmt.Errorf("%s: %w", o.at, err)
 	case now.version != o.found.version || now.size != o.found.size:
-		return fmt.Errorf("%s: %w: its version is %s, and was %s", o.at, format.ErrChanged, now.version, o.found.version)
+		return fmt.Errorf("%s: %w: its version is %s, of %d bytes, and was %s, of %d", o.at, format.ErrChanged, now.version, now.size, o.found.version, o.found.size)
 	}
 	return nil
 }

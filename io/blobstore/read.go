@@ -6,6 +6,7 @@ import (
 	"crypto/md5"
 	"errors"
 	"fmt"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -16,6 +17,9 @@ var ErrTooLarge = errors.New("object is too large")
 // ReadAll reads an object of at most so many bytes, as Local does: by the store's checksum
 // where it has one.
 func (s *Store) ReadAll(ctx context.Context, uri string, most int64) (_ []byte, err error) {
+	if l, err := ParseURI(uri); err == nil && (l.Key == "" || strings.HasSuffix(l.Key, "/")) {
+		return nil, fmt.Errorf("%w: %s is a bucket or a folder, and no object in it", ErrURI, l)
+	}
 	o, first, err := s.openFirst(ctx, uri)
 	if err != nil {
 		return nil, err

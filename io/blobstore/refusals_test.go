@@ -16,6 +16,27 @@ import (
 	"github.com/millrace/millrace/io/blobstore/blobtest"
 )
 
+// profiles are some that give no credentials.
+const profiles = `[profile sso]
+sso_session = s
+sso_account_id = 1
+sso_role_name = r
+[sso-session s]
+sso_start_url = https://127.0.0.1:1/
+sso_region = us-east-1
+[profile failing]
+credential_process = sh -c "echo topsecret; exit 3"
+[profile talking]
+credential_process = echo topsecret
+[profile role]
+role_arn = arn:aws:iam::1:role/x
+source_profile = source
+region = us-east-1
+[profile source]
+aws_access_key_id = AKIASOURCE
+aws_secret_access_key = topsecretofsource
+`
+
 // What a store refuses is said with what to do about it, whose credentials it was about, and
 // none of their values.
 func TestRefusals(t *testing.T) {
@@ -26,6 +47,13 @@ func TestRefusals(t *testing.T) {
 	file := filepath.Join(home, "credentials")
 	if err := os.WriteFile(file, []byte("[other]\naws_access_key_id = AKIAOTHEROTHER\naws_secret_access_key = topsecretofother\n"), 0o600); err != nil {
 		t.Fatal(err)
+	}
+	config := filepath.Join(home, "config")
+	if err := os.WriteFile(config, []byte(profiles), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	profile := func(name string) map[string]string {
+		return map[string]string{"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_PROFILE": name, "AWS_CONFIG_FILE": config, "HOME": home, "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:1"}
 	}
 	fault := func(f blobtest.Fault) func(int, *http.Request) blobtest.Fault {
 		return func(int, *http.Request) blobtest.Fault { return f }
@@ -49,6 +77,11 @@ func TestRefusals(t *testing.T) {
 		{"a wrong key", map[string]string{"AWS_SECRET_ACCESS_KEY": "topsecretofnobody"}, "", nil, []string{"SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY"}, 1},
 		{"a token that has expired", map[string]string{"AWS_SESSION_TOKEN": "topsecrettoken"}, "", fault("400 ExpiredToken"), []string{"ExpiredToken", "docs/stores.md"}, 1},
 		{"no credentials at all", map[string]string{"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "", nil, []string{"no credentials were found", "AWS_ACCESS_KEY_ID"}, 0},
+		{"a session that nobody began", profile("sso"), "", nil, []string{"no credentials: ", "aws sso login"}, 0},
+		{"a program that fails", profile("failing"), "", nil, []string{"no credentials: ", "credential_process failed: exit status 3"}, 0},
+		{"a program that prints something else", profile("talking"), "", nil, []string{"no credentials: ", "credential_process gave none"}, 0},
+		{"a role that cannot be asked for", profile("role"), "", nil, []string{"no credentials: STS, AssumeRole: ", "refused"}, 0},
+		{"a region that is none", map[string]string{"AWS_REGION": "eu west"}, "", nil, []string{"AWS_REGION", `"eu west"`}, 0},
 		{"a bucket of another region", nil, "", fault("301 PermanentRedirect"), []string{"AWS_REGION"}, 1},
 		{"a server that redirects, in whatever way", nil, redirecting(t, http.StatusMovedPermanently, "", "https://127.0.0.1:1/x?secret=topsecret"), nil, []string{"HTTP 301", "the answer leads to 127.0.0.1:1): set AWS_REGION, or --endpoint"}, 0},
 		{"a bucket whose region the answer says", nil, redirecting(t, http.StatusMovedPermanently, "eu-central-1", ""), nil, []string{"HTTP 301", "the bucket lies in the region eu-central-1: set AWS_REGION=eu-central-1"}, 0},

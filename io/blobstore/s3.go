@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go/logging"
+	"github.com/aws/smithy-go/middleware"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/s3blob"
 )
@@ -46,7 +48,7 @@ func openS3(ctx context.Context, name string, o *Options) (*blob.Bucket, error) 
 	cfg, err := loadAWS(ctx, o, config.WithRetryer(func() aws.Retryer {
 		return retry.NewStandard(func(r *retry.StandardOptions) {
 			r.MaxAttempts, r.MaxBackoff, r.RateLimiter = o.Attempts, mostPause, ratelimit.None
-			r.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(signer.retryable)}, r.Retryables...)
+			r.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(signer.retryable), retry.IsErrorRetryableFunc(retryable)}, r.Retryables...)
 		})
 	}))
 	if err != nil {
@@ -56,7 +58,11 @@ func openS3(ctx context.Context, name string, o *Options) (*blob.Bucket, error) 
 		signer.now, cfg.Credentials = cfg.Credentials, signer
 	}
 	cfg.Region = cmp.Or(cfg.Region, defaultRegion)
+	if strings.Trim(cfg.Region, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+		return nil, fmt.Errorf("%w: AWS_REGION, or the region of ~/.aws, is %q; a region is called as eu-central-1 is", ErrOptions, cfg.Region)
+	}
 	client := s3.NewFromConfig(cfg, func(s *s3.Options) {
+		s.APIOptions = append(s.APIOptions, checkListings)
 		if cfg.Credentials != nil {
 			s.APIOptions = append(s.APIOptions, noteSigner(signer))
 		}
@@ -77,6 +83,43 @@ func loadAWS(ctx context.Context, o *Options, more ...func(*config.LoadOptions) 
 	client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { setTransport(t, o) })
 	// What it would log, to stderr and in a form of its own, errors say.
 	return config.LoadDefaultConfig(ctx, append(more, config.WithHTTPClient(client), config.WithLogger(logging.Nop{}))...)
+}
+
+// retryable has the client's own attempts be made for all that may be gone at another one.
+func retryable(err error) aws.Ternary {
+	if passing(err) {
+		return aws.TrueTernary
+	}
+	return aws.UnknownTernary
+}
+
+// errNoListing says that what answered a listing is none, such as a page that asks for a login.
+// Taken for one it would say that there are no more objects.
+var errNoListing = errors.New("the answer is no listing of a bucket: a proxy, or a page that asks for a login, may stand before the store")
+
+// errOldListing says that a listing is cut off, and by what it goes on only an older way of asking
+// would tell.
+var errOldListing = fmt.Errorf("%w: the listing is cut off and has no NextContinuationToken: the server does not know ListObjectsV2", ErrOptions)
+
+// errNoObject says that a listing has an object without what the driver takes for granted.
+var errNoObject = errors.New("a listing has an object without a key or a time of change")
+
+// checkListings finds such answers out: a listing names its bucket, and whether it is cut off.
+func checkListings(stack *middleware.Stack) error {
+	return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("millrace:listing", func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
+		out, metadata, err := next.HandleDeserialize(ctx, in)
+		list, ok := out.Result.(*s3.ListObjectsV2Output)
+		switch {
+		case err != nil || !ok:
+		case list.Name == nil && list.IsTruncated == nil:
+			err = errNoListing
+		case aws.ToBool(list.IsTruncated) && list.NextContinuationToken == nil:
+			err = errOldListing
+		case slices.ContainsFunc(list.Contents, func(o types.Object) bool { return o.Key == nil || o.LastModified == nil }):
+			err = errNoObject
+		}
+		return out, metadata, err
+	}), middleware.Before)
 }
 
 // checkBundle says of a file of certificates what the SDK says without its name.

@@ -133,6 +133,8 @@ func (f *found) check(scheme string, r *blob.Reader, off int64) error {
 		}
 	}
 	switch {
+	case !f.byTime && version == "":
+		return fmt.Errorf("%w: an answer that names no version of the object", errAnswer)
 	case !f.byTime && strings.Trim(version, `"`) != f.version:
 		return fmt.Errorf("%w: its version is %s, and was %s", format.ErrChanged, version, f.version)
 	case r.Size() != f.size:

@@ -111,6 +111,9 @@ func schemeError(scheme string, stores map[string]Store) error {
 	known := slices.Sorted(maps.Keys(stores))
 	known = slices.DeleteFunc(known, func(s string) bool { return s == "-" })
 	hint := "give a path or file:///path"
+	if scheme == "file" {
+		return fmt.Errorf("input %q: %w for another machine; %s", scheme+"://", ErrScheme, hint)
+	}
 	if len(known) > 0 {
 		hint = "give a path or a URI of file, " + strings.Join(known, ", ") + nearest.DidYouMean(scheme, append(known, "file"))
 	}

@@ -136,6 +136,7 @@ func TestStoredInputErrors(t *testing.T) {
 	}{
 		{"no object", "box://none.parquet", dataset.ErrNoMatch, "box"},
 		{"a scheme that no store has", "boy://user:secret@none", dataset.ErrScheme, `"boy://": URI scheme is not supported; give a path or a URI of file, box (did you mean "box"?)`},
+		{"a file of another machine", "file://user:secret@none/x", dataset.ErrScheme, `"file://": URI scheme is not supported for another machine; give a path or file:///path`},
 		{"an object of no format is named by its URI", "box://text", dataset.ErrUnknownFormat, `"box://text"`},
 		{"a damaged Parquet object is named by its URI", "box://broken.parquet", format.ErrDamaged, "box://broken.parquet"},
 		{"a damaged Arrow object is named by its URI", "box://broken.arrow", format.ErrDamaged, "box://broken.arrow"},

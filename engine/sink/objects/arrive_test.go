@@ -150,3 +150,40 @@ func TestALateBeatIsWaitedFor(t *testing.T) {
 	g.slow.Wait()
 	g.published(t, "late", s.place, w.want(0))
 }
+
+// TestListingsAreWhole has no answer come to a listing of what is there: that is an error, and
+// no empty place.
+func TestListingsAreWhole(t *testing.T) {
+	g := startGateway(t)
+	through, err := g.destination(2).open(t.Context(), g.place(t, "s3://bucket/listed/", false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.direct.put(t.Context(), "listed/a.parquet", []byte("PAR1")); err != nil {
+		t.Fatal(err)
+	}
+	g.fail(func(int, *http.Request) fault { return reset })
+	if found, err := through.all(t.Context(), "listed/"); err == nil {
+		t.Errorf("all() = %v, nil; want an error", found)
+	}
+	for _, once := range []fault{reset, limited} {
+		g.fail(func(n int, _ *http.Request) fault { return map[int]fault{1: once}[n] })
+		if found, err := through.all(t.Context(), "listed/"); err != nil || len(found) != 1 {
+			t.Errorf("all() = %v, %v; want one object", found, err)
+		}
+	}
+}
+
+// TestRefusedCopy has the store refuse to give a file its name: what is said has no more than
+// that of the client's words.
+func TestRefusedCopy(t *testing.T) {
+	g := startGateway(t)
+	w := work{output: "s3://bucket/refused/out", job: "j", parts: 1}
+	g.fail(func(_ int, r *http.Request) fault {
+		return map[bool]fault{r.Header.Get("X-Amz-Copy-Source") != "": denied}[true]
+	})
+	_, _, err := w.run(t.Context(), g.destination(2))
+	if err == nil || !strings.Contains(err.Error(), "CopyObject was refused: AccessDenied") || strings.Contains(err.Error(), "operation error") {
+		t.Errorf("run() = %v; want the refusal in our words", err)
+	}
+}

@@ -43,13 +43,14 @@ type gateway struct {
 type fault int
 
 const (
-	fine   fault = iota
-	reset        // the connection breaks, and the server never hears of it
-	unsaid       // the server does it, and its answer is lost
-	busy         // 503
-	slow         // the server does it a little later, also if nobody waits for the answer any more
-	held         // the server hears of it when hold is closed
-	denied       // 403
+	fine    fault = iota
+	reset         // the connection breaks, and the server never hears of it
+	unsaid        // the server does it, and its answer is lost
+	busy          // 503
+	limited       // 429
+	slow          // the server does it a little later, also if nobody waits for the answer any more
+	held          // the server hears of it when hold is closed
+	denied        // 403
 )
 
 // eachStore runs a test with a folder for a store, as drivers without uploads in pieces are,
@@ -141,9 +142,9 @@ func (g *gateway) startProxy(t *testing.T, address string) {
 			g.late(forward, w, r, func() { <-g.hold })
 		case reset:
 			panic(http.ErrAbortHandler)
-		case busy:
+		case busy, limited:
 			_, _ = io.Copy(io.Discard, r.Body)
-			w.WriteHeader(http.StatusServiceUnavailable)
+			w.WriteHeader(map[fault]int{busy: http.StatusServiceUnavailable, limited: http.StatusTooManyRequests}[what])
 		case slow:
 			g.late(forward, w, r, func() { time.Sleep(100 * time.Millisecond) }) // less than a beat waits for
 		case unsaid:

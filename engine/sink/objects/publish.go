@@ -48,7 +48,7 @@ func (s *staging) Publish(m *ledger.Manifest) error {
 	staged, err := s.give(after, c)
 	if err != nil {
 		return fmt.Errorf("output %q: %w: it is decided that run %s is published, but not all files have their names: the same command, or millrace verify, gives them: %w",
-			s.place.shown, ledger.ErrOutput, s.opts.RunID, err)
+			s.place.shown, ledger.ErrOutput, s.opts.RunID, blobstore.Clean(err))
 	}
 	untidy := s.untidied(s.tidy(after, c, staged))
 	s.mu.Lock()

@@ -135,23 +135,27 @@ const maxSmallBytes = 64 << 20
 // list finds the objects whose keys begin with prefix; with delimiter "/" those below a
 // folder count as one. yield may return errStop.
 func (s *store) list(ctx context.Context, prefix, delimiter string, yield func(object) error) error {
-	all := s.bucket.List(&blob.ListOptions{Prefix: prefix, Delimiter: delimiter})
-	for {
-		o, err := all.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+	// By pages, since an iterator ends by io.EOF, which a connection that broke off gives too.
+	for token := blob.FirstPageToken; len(token) > 0; {
+		page, next, err := s.bucket.ListPage(ctx, token, pageObjects, &blob.ListOptions{Prefix: prefix, Delimiter: delimiter})
 		if err != nil {
 			return err
 		}
-		if err := yield(object{key: o.Key, size: o.Size, modTime: o.ModTime, folder: o.IsDir}); err != nil {
-			if errors.Is(err, errStop) {
-				return nil
+		for _, o := range page {
+			if err := yield(object{key: o.Key, size: o.Size, modTime: o.ModTime, folder: o.IsDir}); err != nil {
+				if errors.Is(err, errStop) {
+					return nil
+				}
+				return err
 			}
-			return err
 		}
+		token = next
 	}
+	return nil
 }
+
+// pageObjects is how many objects one request lists: as many as S3 does at most.
+const pageObjects = 1000
 
 var errStop = errors.New("enough")
 

@@ -33,12 +33,14 @@ const (
 	Busy      Fault = "503"
 	Broken    Fault = "500"
 	TooMany   Fault = "429"
+	End       Fault = "end"  // of the connection, before anything is answered
+	Page      Fault = "page" // a page for people, as a proxy gives one that wants a login
 )
 
 // Faults are all of them.
 var faults = []Fault{Reset, ResetBody, Stall, StallHead, Truncate, Short, Corrupt, Whole, Shift, Busy, Broken, TooMany}
 
-// Faults are all of them but None.
+// Faults are those of any request: all but None, and without End and Page.
 func Faults() []Fault { return faults }
 
 // Proxy stands before a server. Rule says what becomes of its requests, from 1.
@@ -146,6 +148,13 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	case StallHead:
 		p.wait(r)
 		reset(w)
+		return
+	case End:
+		panic(http.ErrAbortHandler)
+	case Page:
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = io.WriteString(w, "<html><body>Who are you?</body></html>")
 		return
 	case Busy, Broken, TooMany:
 		answer(w, r, string(fault), "SlowDown")
