@@ -51,19 +51,15 @@ func (b *binder) names() []string {
 	return names
 }
 
-// defined is the matrix input's list where features are defined: the model's own, if
-// each of its names is that of a feature or of a column, or else all features that are
-// not hidden.
-func (b *binder) defined() ([]string, listSource) {
-	if len(b.opts.Programs) == 0 {
-		return nil, ""
-	}
+// listed says whether the model has a list of its own, and each of its names is that of
+// a feature or of a column. Features that it leaves out are noted.
+func (b *binder) listed() bool {
 	names := b.names()
-	if len(b.opts.Metadata) > 0 && !slices.ContainsFunc(b.opts.Metadata, func(n string) bool { return !slices.Contains(names, n) }) {
-		b.plan.Unlisted = slices.DeleteFunc(b.shown(), func(n string) bool { return slices.Contains(b.opts.Metadata, n) })
-		return b.opts.Metadata, fromMetadata
+	if len(b.opts.Metadata) == 0 || slices.ContainsFunc(b.opts.Metadata, func(n string) bool { return !slices.Contains(names, n) }) {
+		return false
 	}
-	return b.shown(), fromSpecs
+	b.plan.Unlisted = slices.DeleteFunc(b.shown(), func(n string) bool { return slices.Contains(b.opts.Metadata, n) })
+	return true
 }
 
 // shown are the features that are not hidden.

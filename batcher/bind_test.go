@@ -97,6 +97,20 @@ func TestBind(t *testing.T) {
 			"x: matrix [3] <- b[0] exact a[1] exact c[2] exact\ncolumns b a c, fixed rows 0",
 		},
 		{
+			"the model's own list wins over a column that is called like the input",
+			[]models.Value{input("b", models.Float32, -1, 1)},
+			abc,
+			Options{Metadata: []string{"a"}},
+			"b: column [1] <- a[0] exact, viewable\ncolumns a, fixed rows 0",
+		},
+		{
+			"but not one of names that are not there",
+			[]models.Value{input("b", models.Float32, -1, 1)},
+			abc,
+			Options{Metadata: []string{"f0"}},
+			"b: column [1] <- b[0] exact, viewable\ncolumns b, fixed rows 0",
+		},
+		{
 			"--features wins over the model's list",
 			[]models.Value{input("x", models.Float32, -1, 3)},
 			abc,

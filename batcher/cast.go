@@ -119,7 +119,7 @@ func CastOf(from arrow.DataType, to models.ElementType) (cast Cast, why string) 
 		}
 		return Refused, "a decimal becomes a floating tensor only"
 	case src.class == classTime:
-		return timeCast(src, dst, to)
+		return timeCast(from, src, dst, to)
 	default:
 		return numberCast(src, dst), ""
 	}
@@ -138,8 +138,11 @@ func textCast(from arrow.DataType) (Cast, string) {
 
 // timeCast gives the count of the column's own unit to an integer tensor. A
 // floating tensor of timestamps is nearly always a mistake, so it is refused.
-func timeCast(src, dst number, to models.ElementType) (Cast, string) {
+func timeCast(from arrow.DataType, src, dst number, to models.ElementType) (Cast, string) {
 	if dst.class != classSigned {
+		if from.ID() == arrow.DURATION {
+			return Refused, fmt.Sprintf("a duration becomes a signed integer (its count of units), not %s; a feature of a job file (by scale, or cast) gives it as a number", to)
+		}
 		return Refused, fmt.Sprintf("a date or time becomes a signed integer (its count of units), not %s; a feature of a job file (by datetime) gives its parts", to)
 	}
 	switch {

@@ -35,6 +35,7 @@ func TestCastOfSaysWhy(t *testing.T) {
 	}{
 		{"text is not parsed", arrow.BinaryTypes.String, models.Float32, "text does not become float32 by itself; make it a feature of a job file (by cast, map or onehot), or encode it before, or in the model"},
 		{"numbers are not formatted", arrow.PrimitiveTypes.Int32, models.String, "int32 does not become a string by itself; make it a feature of a job file (by cast), or write it as text before"},
+		{"a duration is one, by its count", arrow.FixedWidthTypes.Duration_s, models.Float32, "a duration becomes a signed integer (its count of units), not float32; a feature of a job file (by scale, or cast) gives it as a number"},
 		{"a time is not a measure", arrow.FixedWidthTypes.Timestamp_us, models.Float32, "a date or time becomes a signed integer (its count of units), not float32; a feature of a job file (by datetime) gives its parts"},
 		{"numbers are not truth values", arrow.PrimitiveTypes.Uint8, models.Bool, "only a bool column becomes a bool tensor"},
 		{"decimals are fractions", &arrow.Decimal128Type{Precision: 5, Scale: 2}, models.Int64, "a decimal becomes a floating tensor only"},

@@ -21,10 +21,11 @@ const (
 )
 
 // columnsOf decides which columns or features make an input: --bind, then --features
-// for the matrix input, then the feature of the input's name, then, where features are
-// defined, the model's own list or all of them for the matrix input, then the column of
-// the input's name, then the model's own list. Anything else would be a guess. source
-// says which it was.
+// for the matrix input, then the feature of the input's name, then, for the matrix input,
+// the model's own list if each of its names is there, or else all features, then the
+// column of the input's name. Anything else would be a guess: a column that happens to be
+// called like the input is none where the model itself says what it takes. source says
+// which it was.
 func (b *binder) columnsOf(in *models.Value) (columns []string, source listSource, err error) {
 	if columns, ok := b.opts.Columns[in.Name]; ok {
 		return columns, fromBind, nil
@@ -37,14 +38,17 @@ func (b *binder) columnsOf(in *models.Value) (columns []string, source listSourc
 		return []string{in.Name}, fromName, nil
 	}
 	if in == matrix {
-		if columns, source := b.defined(); len(columns) > 0 {
-			return columns, source, nil
+		if b.listed() {
+			return b.opts.Metadata, fromMetadata, nil
+		}
+		if columns := b.shown(); len(columns) > 0 {
+			return columns, fromSpecs, nil
 		}
 	}
 	if len(b.schema.FieldIndices(in.Name)) > 0 {
 		return []string{in.Name}, fromName, nil
 	}
-	if in == matrix && len(b.opts.Metadata) > 0 {
+	if in == matrix && len(b.opts.Metadata) > 0 { // and its error names what is not there
 		return b.opts.Metadata, fromMetadata, nil
 	}
 	return nil, fromName, &noColumnError{input: in, matrix: in == matrix, columns: b.names()}

@@ -63,7 +63,7 @@ func (l *AgreementLimits) all() []limit {
 	}
 }
 
-// Set sets a limit by its name; the error wraps ErrUsage.
+// Set sets a limit by its name.
 func (l *AgreementLimits) Set(name string, value float64) error {
 	for _, one := range l.all() {
 		if one.name == name {
@@ -71,7 +71,7 @@ func (l *AgreementLimits) Set(name string, value float64) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: no limit on agreement is named %q%s; there are %s", ErrUsage, name, nearest.DidYouMean(name, LimitNames()), strings.Join(LimitNames(), ", "))
+	return fmt.Errorf("no limit on agreement is named %q%s; there are %s", name, nearest.DidYouMean(name, LimitNames()), strings.Join(LimitNames(), ", "))
 }
 
 // LimitNames are the names of all limits, as a job file has them.

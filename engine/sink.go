@@ -35,11 +35,11 @@ func (p *Plan) checkTypes() error {
 	if d, err := destinationOf(p.Options.Output); err == nil && d.Traits().Records {
 		problems = append(problems, d.CheckFields(fields))
 	} else if len(fields) > 0 {
-		if err := tryWriter(writers[p.Options.Format], arrow.NewSchema(fields, nil), p.Options.writing()); err != nil {
-			if !errors.Is(err, format.ErrColumnType) {
-				err = fmt.Errorf("%w: %w", ErrUsage, err) // a codec that the format does not have
-			}
+		switch err := tryWriter(writers[p.Options.Format], arrow.NewSchema(fields, nil), p.Options.writing()); {
+		case errors.Is(err, format.ErrColumnType):
 			problems = append(problems, fmt.Errorf("--output-format %s: %w", p.Options.Format, err))
+		case err != nil: // a codec that the format does not have
+			problems = append(problems, fmt.Errorf("%w: --compression: %w", ErrUsage, err))
 		}
 	}
 	if p.canReject() {

@@ -364,7 +364,7 @@ def _stacked(values: Sequence[Value]) -> list[Value]:
 
 def _common(values: Sequence[Value]) -> np.dtype | None:
     dtypes = [value.dtype for value in values]
-    if not dtypes or None in dtypes:
+    if not dtypes or any(dtype is None for dtype in dtypes):  # to ==, None is float64
         return None
     return np.result_type(*dtypes)
 
@@ -811,7 +811,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description="Writes a fitted scikit-learn transformer down as features for millrace.",
         epilog="A pickle runs the code that it holds: give only files whose maker you trust. Exit "
-        "status: 0, or 1 where something cannot be expressed or read, 2 for usage.",
+        "status: 0, or 1 where something cannot be expressed, read or written, 2 for usage.",
     )
     parser.add_argument("model", help="a pipeline or transformer, dumped by joblib or pickle")
     parser.add_argument(
@@ -831,14 +831,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.simplefilter("always", UserWarning)
             columns = _schema(args.data) if args.data else args.columns and args.columns.split(",")
             text = dumps(export(_load(args.model), columns))
+            if args.output:
+                Path(args.output).write_text(text, encoding="utf-8")
     except (ValueError, TypeError, OSError) as error:
         print(f"millrace_features.py: {args.model}: {error}", file=sys.stderr)
         return 1
     for note in notes:
         print(f"millrace_features.py: {args.model}: {note.message}", file=sys.stderr)
-    if args.output:
-        Path(args.output).write_text(text, encoding="utf-8")
-    else:
+    if not args.output:
         sys.stdout.write(text)
     return 0
 

@@ -158,6 +158,10 @@ class Export(unittest.TestCase):
                 self.assertEqual(mf.export(t), mf.export(t, FRAME))
         with self.assertWarnsRegex(UserWarning, "StandardScaler does not tell the type"):
             mf.export(StandardScaler().fit(FRAME[["x"]]))
+        for columns in (["x"], ["y"], ["x", "y"]):  # float32, float64, both
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                mf.export(StandardScaler().fit(FRAME[columns]), FRAME[columns])
 
     def test_float16_is_exact_where_nothing_is_computed_in_it(self) -> None:
         half = np.array([0.85253906, 1.5, -2.25, np.nan, 1000.5], np.float16)
@@ -378,6 +382,10 @@ class CommandLine(unittest.TestCase):
         code, out, err = self.run_main()
         self.assertEqual((code, out), (1, ""))
         self.assertRegex(err, r"^millrace_features.py: .*model.joblib: PowerTransformer: ")
+        joblib.dump(MinMaxScaler().fit(FRAME[["x"]]), self.model)
+        code, out, err = self.run_main("-o", str(self.folder / "gone" / "fitted.json"))
+        self.assertEqual((code, out), (1, ""))
+        self.assertRegex(err, "^millrace_features.py: .*No such file or directory: .*fitted.json")
         Path(self.model).write_text("no pickle")
         self.assertRegex(self.run_main()[2], "cannot be loaded as a pickle")
         self.model += ".gone"

@@ -202,7 +202,7 @@ func (a *Account) odd() []note {
 		}
 	}
 	var nulls, rounded int64
-	for _, f := range m.Features {
+	for _, f := range ledger.ByColumn(m.Features) {
 		nulls, rounded = nulls+f.Nulls, rounded+f.Rounded
 	}
 	if nulls > 0 {

@@ -65,7 +65,7 @@ func typeOf(t arrow.DataType) (valueType, error) {
 		return valueType{form: formNull}, nil
 	case *arrow.BooleanType:
 		return valueType{form: formBool}, nil
-	case *arrow.Int64Type:
+	case *arrow.Int64Type, *arrow.DurationType: // which is a measure: its count of units
 		return valueType{form: formInt}, nil
 	case *arrow.Uint64Type:
 		return valueType{form: formUint}, nil

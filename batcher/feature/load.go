@@ -84,6 +84,8 @@ func loadNumbers(l *lane, a arrow.Array, s span) error {
 		return checked(l.f, a, t.Float64Values(), s)
 	case *array.Int64:
 		return checked(l.i, a, t.Int64Values(), s)
+	case *array.Duration:
+		return checked(l.i, a, arrow.Int64Traits.CastFromBytes(arrow.DurationTraits.CastToBytes(t.DurationValues())), s)
 	case *array.Uint64:
 		return checked(l.i, a, t.Uint64Values(), s)
 	case *array.Boolean:

@@ -81,6 +81,7 @@ var columnTypes = []columnType{
 	{arrow.PrimitiveTypes.Float32, 'g', func(t *rapid.T) cell { return float32(floatOf(t)) }, appendTo[*array.Float32Builder](func(v cell) float32 { return v.(float32) })},
 	{arrow.FixedWidthTypes.Float16, 'g', func(t *rapid.T) cell { return float32(rapid.IntRange(-9, 9).Draw(t, "half")) / 2 }, appendTo[*array.Float16Builder](func(v cell) float16.Num { return float16.New(v.(float32)) })},
 	{arrow.PrimitiveTypes.Int64, 'i', func(t *rapid.T) cell { return intOf(t) }, appendTo[*array.Int64Builder](func(v cell) int64 { return v.(int64) })},
+	{arrow.FixedWidthTypes.Duration_ms, 'i', func(t *rapid.T) cell { return intOf(t) }, appendTo[*array.DurationBuilder](func(v cell) arrow.Duration { return arrow.Duration(v.(int64)) })},
 	{arrow.PrimitiveTypes.Uint64, 'u', func(t *rapid.T) cell { return uint64(intOf(t)) }, appendTo[*array.Uint64Builder](func(v cell) uint64 { return v.(uint64) })},
 	{arrow.PrimitiveTypes.Int8, 'f', func(t *rapid.T) cell { return float64(int8(intOf(t))) }, appendTo[*array.Int8Builder](func(v cell) int8 { return int8(toFloat(v)) })},
 	{arrow.PrimitiveTypes.Uint32, 'f', func(t *rapid.T) cell { return float64(uint32(intOf(t))) }, appendTo[*array.Uint32Builder](func(v cell) uint32 { return uint32(toFloat(v)) })},

@@ -90,7 +90,11 @@ func (r *replayReport) Text(w io.Writer) error {
 			english.Plural(len(r.Rows), "row", ""), r.Equal, r.Within, r.Tolerance, r.Different)
 	}
 	for _, row := range r.Rejected {
-		fmt.Fprintf(&b, "rejected: %s, row %d of %s: column %q, %s: %s\n", rejectedText(row.Columns), row.Row, cell(row.Input, 200), row.Column, cell(row.Stage, 32), cell(row.Reason, 200))
+		column := ""
+		if row.Column != "" { // a duplicate is of no one column
+			column = fmt.Sprintf("column %q, ", row.Column)
+		}
+		fmt.Fprintf(&b, "rejected: %s, row %d of %s: %s%s: %s\n", rejectedText(row.Columns), row.Row, cell(row.Input, 200), column, cell(row.Stage, 32), cell(row.Reason, 200))
 	}
 	if r.More {
 		b.WriteString("More rows meet the conditions than --limit allows.\n")

@@ -399,7 +399,7 @@ func (r *scoreReport) featureLines(line func(name, format string, args ...any)) 
 		columns []string
 	}
 	nulls, rounded := map[string]*group{}, &group{}
-	for _, f := range r.Features {
+	for _, f := range ledger.ByColumn(r.Features) {
 		if f.Nulls > 0 {
 			g := nulls[f.Policy]
 			if g == nil {

@@ -105,7 +105,7 @@ func (o *modelFlags) setLimits(opts *engine.Options) error {
 			return fmt.Errorf("%w: --agreement-limit (%s) must be NAME=NUMBER, such as max_psi=0.1", engine.ErrUsage, text)
 		}
 		if err := opts.AgreementLimits.Set(name, value); err != nil {
-			return fmt.Errorf("--agreement-limit (%s): %w", text, err)
+			return fmt.Errorf("%w: --agreement-limit (%s): %w", engine.ErrUsage, text, err)
 		}
 	}
 	return nil

@@ -14,17 +14,17 @@ import (
 func featuresText(w io.Writer, inputs []engine.ExplainedInput) string {
 	t := newTable(w)
 	t.AppendHeader(table.Row{"feature", "of", "transforms", "values a row"})
-	some := false
+	shown := map[string]bool{} // several models may take one
 	for _, in := range inputs {
 		for _, f := range in.Features {
-			if f.Values == 0 {
+			if f.Values == 0 || shown[f.Column] {
 				continue
 			}
-			some = true
+			shown[f.Column] = true
 			t.AppendRow(table.Row{f.Column, strings.Join(f.From, ", "), strings.Join(f.Transforms, "; "), strconv.Itoa(f.Values)})
 		}
 	}
-	if !some {
+	if len(shown) == 0 {
 		return ""
 	}
 	return "How features are computed\n" + t.Render() + "\n\n"

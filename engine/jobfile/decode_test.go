@@ -28,6 +28,8 @@ func decode(text string, parameters map[string]string) (*Job, error) {
 		"jobs/bad.json":   "{\"millrace\": \"features/1\",\n \"features\": [{\"column\": \"a\", \"transforms\": [{\"log2p\": {}}]}]}",
 		"jobs/cut.json":   "{\"millrace\": \"features/1\",\n \"features\": [",
 		"jobs/two.json":   `{"millrace": "features/1", "features": []} {}`,
+		"jobs/latin.json": "{\"millrace\": \"features/1\",\n \"features\": [{\"column\": \"a\", \"transforms\": [{\"equals\": \"\xe9\"}]}]}",
+		"jobs/mark.json":  "\ufeff{\"millrace\": \"features/1\", \"features\": [{\"column\": \"a\"}]}",
 	}
 	return Decode("jobs/job.yaml", []byte(text), Given{
 		Parameters: parameters,
@@ -103,6 +105,7 @@ func TestDecode(t *testing.T) {
 			{Column: "a", Transforms: fill(feature.NumberOf(0.25))},
 			{Name: "b2", Column: "b", Transforms: []feature.Step{{Log1p: &feature.Plain{}}, {Fill: new(mustNumber(".nan"))}, {Map: &feature.Map{Values: map[string]float64{"${x}": 1}}}}},
 		}}},
+		{"a fitted file with a byte order mark", "features: [from: mark.json]\n", nil, Job{Specs: []feature.Feature{{Column: "a"}}}},
 		{"some of a fitted file", "features: [{from: ./fitted.json, only: [a]}, c]\n", nil, Job{Specs: []feature.Feature{{Column: "a", Transforms: fill(feature.NumberOf(0.25))}, {Column: "c"}}}},
 		{"a variable of the environment in a path", "input: ${DATA}/x\n", nil, Job{Input: OneOrMore{"/srv/data/x"}}},
 		{"a parameter that nothing declares is a text", "output: /out/${date}-${date}\n", map[string]string{"date": "x y"}, Job{Output: "/out/x y-x y"}},
@@ -186,6 +189,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a fitted file of another form", "features: [from: later.json]\n", []string{`jobs/later.json:1:14: millrace is "features/2", and must be features/1`}},
 		{"a fitted file with a mistake", "features: [from: bad.json]\n", []string{`jobs/bad.json:2:47: no transform is called "log2p" (did you mean "log1p"?)`}},
 		{"half a fitted file", "features: [from: cut.json]\n", []string{"jobs/cut.json:2:15: this is not JSON"}},
+		{"a fitted file that is not UTF-8", "features: [from: latin.json]\n", []string{"jobs/latin.json:2:1: this line is not UTF-8"}},
 		{"two fitted files in one", "features: [from: two.json]\n", []string{"more stands after its end"}},
 		{"a feature that a fitted file has not", "features: [{from: fitted.json, only: [b]}]\n", []string{`has no feature "b" (did you mean "a"?)`}},
 		{"an anchor and an alias", "keep: &k [a]\nids: *k\n", []string{"1:7: anchors (&) are not taken", "2:6: aliases (*) are not taken"}},

@@ -110,7 +110,7 @@ func (d *decoder) replace(n *node, f tags) (string, bool) {
 func (d *decoder) reference(n *node, name string, f tags) (string, bool) {
 	switch {
 	case f.expand == "":
-		d.bad(n.at, "${%s} stands in %s, where nothing is replaced: that is done in paths (model, input, output, from) and in output_prefix, model_sha256, query and where; write $${ for ${ itself", clipped(name), f.name)
+		d.bad(n.at, "${%s} stands in %s, where nothing is replaced: that is done in paths (model, input, output, from and others), and in output_prefix, model_sha256, endpoint, query, where and expr; write $${ for ${ itself", clipped(name), f.name)
 	case parameterName.MatchString(name):
 		return d.parameter(n, name, f)
 	case !variableName.MatchString(name):

@@ -7,10 +7,20 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"unicode/utf8"
 )
 
 // parseJSON gives the tree of a JSON document; nil with problems in s.
 func parseJSON(s *source, text []byte) *node {
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	line := 0
+	for l := range bytes.Lines(text) {
+		// The decoder would put U+FFFD in its place: a category that no value is.
+		if line++; !utf8.Valid(l) {
+			s.bad(place{line, 1}, "this line is not UTF-8")
+			return nil
+		}
+	}
 	p := &jsonParser{text: text, dec: json.NewDecoder(bytes.NewReader(text)), line: 1}
 	p.dec.UseNumber()
 	root, err := p.value(0)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -31,7 +32,7 @@ func TestReferenceInDocs(t *testing.T) {
 	if !ok {
 		t.Fatalf("%s: the reference does not end", path)
 	}
-	want := reference()
+	want := writeReference().b.String()
 	if *update {
 		if err := os.WriteFile(path, []byte(before+begin+note+"-->\n"+want+end+after), 0o644); err != nil {
 			t.Fatal(err)
@@ -43,8 +44,28 @@ func TestReferenceInDocs(t *testing.T) {
 	}
 }
 
-// reference lists the keys of a job file, then those of what lies in it.
-func reference() string {
+// A table of docs/jobs.md says in which keys parameters and variables are replaced.
+func TestReplacedInDocs(t *testing.T) {
+	text, err := os.ReadFile("../../docs/jobs.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers := map[string]string{
+		expandPath: " | yes | yes |", expandFolder: " | yes | yes |", expandText: " | yes | no |", expandQuery: " | yes | no |", expandExpression: " | yes | no |",
+	}
+	for _, f := range writeReference().fields {
+		if f.expand == "" {
+			continue
+		}
+		row := regexp.MustCompile("(?m)^\\|[^|]*`" + f.key + "`[^|]*" + regexp.QuoteMeta(answers[f.expand]) + "$")
+		if !row.Match(text) {
+			t.Errorf("no row of docs/jobs.md that ends with %q has %s, in which ${...} is replaced", answers[f.expand], f.key)
+		}
+	}
+}
+
+// writeReference lists the keys of a job file, then those of what lies in it.
+func writeReference() *referenceWriter {
 	w := &referenceWriter{seen: map[reflect.Type]bool{}}
 	w.structure("A job file", reflect.TypeFor[Job]())
 	for len(w.later) > 0 {
@@ -52,13 +73,14 @@ func reference() string {
 		w.later = w.later[1:]
 		w.structure(next.title, next.typ)
 	}
-	return w.b.String()
+	return w
 }
 
 type referenceWriter struct {
-	b     strings.Builder
-	seen  map[reflect.Type]bool
-	later []section
+	b      strings.Builder
+	fields []tags
+	seen   map[reflect.Type]bool
+	later  []section
 }
 
 type section struct {
@@ -69,6 +91,7 @@ type section struct {
 func (w *referenceWriter) structure(title string, t reflect.Type) {
 	fmt.Fprintf(&w.b, "\n### %s\n\n| key | value | |\n|---|---|---|\n", title)
 	for _, f := range fieldsOf(t) {
+		w.fields = append(w.fields, f)
 		key := "`" + f.key + "`"
 		if f.required {
 			key += " (needed)"

@@ -132,6 +132,10 @@ func (w *schemaWriter) of(t reflect.Type, f tags) schema {
 		})
 	case reflect.TypeFor[FeatureEntry]():
 		return anyOf(nonEmptyText(), w.of(reflect.TypeFor[feature.Feature](), f), w.of(reflect.TypeFor[Fitted](), f))
+	case reflect.TypeFor[[]ModelEntry]():
+		return schema{{"type", "array"}, {"items", w.of(t.Elem(), f)}, {"minItems", 1}}
+	case reflect.TypeFor[Parameter]():
+		return w.ref(t, w.parameter)
 	case reflect.TypeFor[OneOrMore]():
 		return anyOf(nonEmptyText(), schema{{"type", "array"}, {"items", nonEmptyText()}})
 	case reflect.TypeFor[Secret]():
@@ -197,6 +201,29 @@ func (w *schemaWriter) step() schema {
 	return anyOf(schema{{"enum", bare}}, schema{
 		{"type", "object"}, {"properties", properties}, {"additionalProperties", false}, {"minProperties", 1}, {"maxProperties", 1},
 	})
+}
+
+// parameter is one whose default is of its type, which is text where it says none.
+func (w *schemaWriter) parameter() schema {
+	defaults := []struct {
+		of   ParameterType
+		form schema
+	}{
+		{TextParameter, schema{{"type", "string"}}},
+		{IntegerParameter, schema{{"type", "integer"}}},
+		{NumberParameter, schema{{"type", "number"}}},
+		{BooleanParameter, schema{{"type", "boolean"}}},
+		{DateParameter, schema{{"type", "string"}, {"pattern", `^\d{4}-\d{2}-\d{2}$`}}},
+	}
+	rules := make([]schema, 0, len(defaults))
+	for _, d := range defaults {
+		is := schema{{"properties", schema{{"type", schema{{"const", d.of}}}}}}
+		if d.of != TextParameter {
+			is = append(is, member{"required", []string{"type"}})
+		}
+		rules = append(rules, schema{{"if", is}, {"then", schema{{"properties", schema{{"default", d.form}}}}}})
+	}
+	return append(w.structure(reflect.TypeFor[Parameter]()), member{"allOf", rules})
 }
 
 func anyOf(forms ...schema) schema { return schema{{"anyOf", forms}} }

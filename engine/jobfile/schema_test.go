@@ -281,3 +281,27 @@ func TestSchemaAndDecoderAgreeOnScalars(t *testing.T) {
 		t.Errorf("%d keys were tried; want 20 or more", tried)
 	}
 }
+
+// The schema knows that a parameter's default is of its type, and that models has one.
+func TestSchemaAndDecoderAgreeOnForms(t *testing.T) {
+	s := compileSchema(t)
+	check := func(job string) {
+		instance, err := jsonschema.UnmarshalJSON(strings.NewReader(job))
+		if err != nil {
+			t.Fatal(err)
+		}
+		schemaSays := s.Validate(instance)
+		_, decoderSays := Decode("job.yaml", []byte(job), Given{LookupEnv: os.LookupEnv, ReadFile: noFile})
+		if (schemaSays == nil) != (decoderSays == nil) {
+			t.Errorf("%s: the schema says %v; the decoder says %v", job, schemaSays, decoderSays)
+		}
+	}
+	check(`{"models": []}`)
+	check(`{"models": [{"name": "a", "model": "a.onnx"}]}`)
+	for _, value := range []string{`"a"`, `""`, `"12"`, `"2026-11-22"`, `"true"`, `12`, `-1.5`, `true`, `null`} {
+		check(fmt.Sprintf(`{"where": "a == ${x}", "parameters": {"x": {"default": %s}}}`, value))
+		for _, kind := range ParameterType("").Values() {
+			check(fmt.Sprintf(`{"where": "a == ${x}", "parameters": {"x": {"type": %q, "default": %s}}}`, kind, value))
+		}
+	}
+}

@@ -1,6 +1,9 @@
 package ledger
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Work is how a run went.
 type Work struct {
@@ -45,4 +48,19 @@ type FeatureCount struct {
 	Nulls   int64    `json:"nulls"`
 	Policy  string   `json:"null_policy"` // what became of them
 	Rounded int64    `json:"rounded"`
+}
+
+// ByColumn are counts with each column once for what became of its nulls: where several
+// models take one, each has counted the same values.
+func ByColumn(counts []FeatureCount) []FeatureCount {
+	var all []FeatureCount
+	for _, c := range counts {
+		at := slices.IndexFunc(all, func(known FeatureCount) bool { return known.Column == c.Column && known.Policy == c.Policy })
+		if at < 0 {
+			all = append(all, c)
+			continue
+		}
+		all[at].Nulls, all[at].Rounded = max(all[at].Nulls, c.Nulls), max(all[at].Rounded, c.Rounded)
+	}
+	return all
 }
