@@ -187,12 +187,13 @@ type inserter struct {
 	ctx     context.Context //nolint:containedctx // of the part that it is of
 	sql     string
 	run     string
+	rows    int64 // written
 	digest  table.Digest
 }
 
 // Write implements embedded.Inserter.
 func (i *inserter) Write(record arrow.RecordBatch) (err error) {
-	if err := checkTimes(record); err != nil {
+	if err := checkTimes(record, i.rows); err != nil {
 		return err
 	}
 	reader, err := array.NewRecordReader(record.Schema(), []arrow.RecordBatch{record})
@@ -206,13 +207,17 @@ func (i *inserter) Write(record arrow.RecordBatch) (err error) {
 	}
 	defer release()
 	n, err := i.session.Exec(i.ctx, i.sql, i.run)
-	if err == nil && n != record.NumRows() {
+	if err != nil {
+		if bad := check(record, i.rows, badText); bad != nil { // DuckDB does not say which text it does not take
+			return bad
+		}
+		return err
+	}
+	if n != record.NumRows() {
 		return fmt.Errorf("%w: DuckDB took %d rows of %d", ledger.ErrAccounts, n, record.NumRows())
 	}
-	if err == nil {
-		err = i.digest.AddRecord(record)
-	}
-	return err
+	i.rows += n
+	return i.digest.AddRecord(record)
 }
 
 // Digest implements embedded.Inserter. DuckDB's own hashes would be others in each version.
