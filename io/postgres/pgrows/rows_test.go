@@ -27,7 +27,7 @@ func TestOfServer(t *testing.T) {
 		name string
 		test func(*testing.T, string)
 	}{
-		{"types", testTypes}, {"values", testValuesThatHaveNoPlace}, {"tables", testTables}, {"refuses", testRefuses}, {"order", testManyRowsComeInOrder},
+		{"types", testTypes}, {"values", testValuesThatHaveNoPlace}, {"tables", testTables}, {"refuses", testRefuses}, {"hints", testHints}, {"order", testManyRowsComeInOrder},
 	} {
 		u.Path = "/" + pgtest.Database
 		exec(t, u.String(), `CREATE DATABASE "`+of.name+`"`)
@@ -292,6 +292,16 @@ func testManyRowsComeInOrder(t *testing.T, uri string) {
 	})
 	if err != nil || want != 0 {
 		t.Errorf("%d rows are left: %v", want, err)
+	}
+}
+
+func testHints(t *testing.T, uri string) {
+	t.Helper()
+	if _, _, err := rowsOf(uri+"&statement_timeout=50", query.Spec{Text: "SELECT pg_sleep(9)::text AS a ORDER BY 1"}); !errors.Is(err, query.ErrQuery) || !strings.Contains(err.Error(), "statement_timeout=0 in the URI") {
+		t.Errorf("a timeout: %v; want what to do", err)
+	}
+	if _, _, err := rowsOf(strings.Replace(uri, "/hints?", "/gone?", 1), query.Spec{Table: "t"}); !errors.Is(err, ErrServer) || !strings.Contains(err.Error(), "name another in the URI") {
+		t.Errorf("a database that is not there: %v; want what to do", err)
 	}
 }
 
