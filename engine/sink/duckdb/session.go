@@ -147,9 +147,18 @@ func (s *session) Describe(ctx context.Context, table embedded.Ref) (*embedded.T
 	}
 	for _, c := range columns {
 		found.There = true
-		found.Columns = append(found.Columns, embedded.Column{Name: c[0].(string), Type: c[1].(string), NotNull: c[2] == true, Filled: c[3] == true})
+		column := embedded.Column{Name: c[0].(string), Type: c[1].(string), NotNull: c[2] == true, Filled: c[3] == true}
+		column.Generated = column.Filled && s.isGenerated(ctx, table, column.Name)
+		found.Columns = append(found.Columns, column)
 	}
 	return found, nil
+}
+
+// isGenerated says that nothing can be written to a column with a default. The catalog does not
+// tell, and so a statement that would is planned.
+func (s *session) isGenerated(ctx context.Context, table embedded.Ref, column string) bool {
+	_, err := s.Query(ctx, "EXPLAIN INSERT INTO "+table.String()+" ("+query.QuoteName(column)+") SELECT NULL")
+	return err != nil && strings.Contains(err.Error(), "generated column")
 }
 
 // Digest implements embedded.Session.

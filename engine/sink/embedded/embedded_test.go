@@ -164,6 +164,8 @@ func TestTablesThatAreThere(t *testing.T) {
 		{"columns that may not be null, and are not", "CREATE TABLE scores (millrace_run TEXT, id BIGINT PRIMARY KEY, score DOUBLE NOT NULL)", ""},
 		{"a column that nothing fills", "CREATE TABLE scores (millrace_run TEXT, id BIGINT, score DOUBLE, what TEXT NOT NULL)", `column "what" is NOT NULL without a default`},
 		{"one that a default fills", "CREATE TABLE scores (millrace_run TEXT, id BIGINT, score DOUBLE, what TEXT NOT NULL DEFAULT 'x')", ""},
+		{"a column that is generated", "CREATE TABLE scores (millrace_run TEXT, id BIGINT, score DOUBLE GENERATED ALWAYS AS (id) VIRTUAL)", `column "score" is generated, and nothing can be written to it`},
+		{"one more that is generated", "CREATE TABLE scores (millrace_run TEXT, id BIGINT, score DOUBLE, twice DOUBLE GENERATED ALWAYS AS (score * 2) VIRTUAL)", ""},
 		{"a view", "CREATE VIEW scores AS SELECT 1 AS id", "the name of a view"},
 	} {
 		each(t, func(t *testing.T, j job) {
