@@ -2,13 +2,14 @@ package engine
 
 import (
 	"fmt"
+	"os"
 
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/sink"
 )
 
 // CheckBeside refuses a file that a run would write beside its output, by a flag, where the run
-// reads it: an input, a model, or the job file. Its error wraps ErrUsage.
+// reads it, as an input, a model, or the job file, or its stream goes there. Its error wraps ErrUsage.
 func (p *Plan) CheckBeside(flag, path string) error {
 	if path == "" {
 		return nil
@@ -17,10 +18,24 @@ func (p *Plan) CheckBeside(flag, path string) error {
 	if what, _ := p.within(holds); what != "" {
 		return fmt.Errorf("%w: %s %s is %s; name another file", ErrUsage, flag, path, what)
 	}
-	for _, in := range p.listed {
+	for _, in := range append(endOf(p.Options.Piped.In), p.listed...) {
 		if holds(in) {
 			return fmt.Errorf("%w: %s %s is the input %s; name another file", ErrUsage, flag, path, in)
 		}
+	}
+	for _, out := range endOf(p.Options.Piped.Out) {
+		if holds(out) {
+			return fmt.Errorf("%w: %s %s is where %s goes; name another file", ErrUsage, flag, path, out)
+		}
+	}
+	return nil
+}
+
+// endOf is the name of an end of a stream, which leads to the file that it was redirected from
+// or to; none where it has no name.
+func endOf(end any) []string {
+	if file, ok := end.(*os.File); ok {
+		return []string{file.Name()}
 	}
 	return nil
 }

@@ -17,8 +17,11 @@ var decimalComma = regexp.MustCompile(`such as "([+-]?[0-9.]+,[0-9]+|[+-]?[0-9]{
 // looks like it.
 func (p *Plan) lineHint() string {
 	columns := p.Dataset.LineColumns()
-	if len(columns) == 0 {
-		return ""
+	switch none := len(columns) == 0; {
+	case none && p.Dataset.Rows() == 0:
+		return "the files are text without a line, and so name no column; they may not have been written yet"
+	case none: // a CSV's first line names some
+		return `no line of the text is a JSON object with a name, such as {"id": 1}, and so it names no column`
 	}
 	if strings.HasPrefix(columns[0].Name, "#") {
 		return "the first line begins with \"#\"; if it is a comment, --comment '#' passes over such lines"

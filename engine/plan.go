@@ -148,7 +148,7 @@ func (p *Plan) openData(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := outside(p.Options.Output, listing.Files); err != nil {
+	if err := outside(p.Options.Output, append(endOf(p.Options.Piped.In), listing.Files...)); err != nil {
 		return err
 	}
 	p.listed = listing.Files

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -84,11 +85,13 @@ func unread(t bindings.LogicalType) string {
 
 var (
 	errInfinite = errors.New("it is infinite, which no date or time of Arrow is; replace it in the query, such as by nullif")
+	errMidnight = errors.New("it is 24:00:00, which no time of Arrow is; replace it in the query, such as by nullif")
 	errHuge     = errors.New("it is a HUGEINT of more than 38 digits, which no decimal has; cast it in the query, such as to DOUBLE or VARCHAR")
 )
 
 // checkValues finds a value that Arrow's type has not, which DuckDB gives all the same:
-// infinite dates and times, as the largest numbers; HUGEINT of 39 digits in a decimal of 38.
+// infinite dates and times, as the largest numbers; the end of a day, as a time of it; HUGEINT of
+// 39 digits in a decimal of 38.
 func checkValues(a arrow.Array) (row int, err error) {
 	switch a := a.(type) {
 	case *array.Date32:
@@ -101,6 +104,13 @@ func checkValues(a arrow.Array) (row int, err error) {
 		for i, v := range a.TimestampValues() {
 			if (v == math.MaxInt64 || v == -math.MaxInt64) && a.IsValid(i) {
 				return i, errInfinite
+			}
+		}
+	case *array.Time64:
+		day := arrow.Time64(24 * time.Hour / a.DataType().(*arrow.Time64Type).Unit.Multiplier())
+		for i, v := range a.Time64Values() {
+			if v >= day && a.IsValid(i) {
+				return i, errMidnight
 			}
 		}
 	case *array.Decimal128:

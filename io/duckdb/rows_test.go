@@ -91,6 +91,7 @@ func TestValuesThatArrowHasNot(t *testing.T) {
 		{"the largest HUGEINT that a decimal has", "SELECT " + fits + "::HUGEINT AS v ORDER BY 1", `{"v":"` + fits + `"}`},
 		{"the smallest", "SELECT -" + fits + "::HUGEINT AS v ORDER BY 1", `{"v":"-` + fits + `"}`},
 		{"one more", "SELECT 1 AS a, (" + fits + "::HUGEINT + 1) AS v ORDER BY 1", `row 1: column "v": value does not fit its column: it is a HUGEINT`},
+		{"the end of a day", "SELECT unnest(['23:59:59', '24:00:00'])::TIME AS v ORDER BY 1", `row 2: column "v": value does not fit its column: it is 24:00:00`},
 		{"an infinite time", "SELECT unnest(['2026-01-01', 'infinity'])::TIMESTAMP AS v ORDER BY 1", `row 2: column "v": value does not fit its column: it is infinite`},
 		{"one within a list", "SELECT ['-infinity'::TIMESTAMPTZ] AS v ORDER BY 1", `row 1: column "v": value does not fit its column: it is infinite`},
 		{"one within a struct, in the third list of rows", "SELECT i, {a: CASE WHEN i = 5000 THEN 'infinity' ELSE '2026-01-01' END::DATE} AS v FROM range(9000) t(i) ORDER BY 1", `row 5001: column "v": value does not fit its column: it is infinite`},

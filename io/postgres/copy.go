@@ -9,6 +9,8 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/millrace/millrace/io/format"
 )
 
 // The stream of COPY ... (FORMAT binary): a header, tuples, and an end in place of another
@@ -120,14 +122,14 @@ func (c *Copy) Write(batch arrow.RecordBatch) error {
 				err = errNull
 			}
 			if err != nil {
-				return fmt.Errorf("column %q: %s: %w: %w", batch.ColumnName(i), c.rowName(batch, row), ErrValue, err)
+				return fmt.Errorf("column %q: %s: %w: %w", batch.ColumnName(i), format.RowName(batch, row, c.Rows), ErrValue, err)
 			}
 		}
 		c.Digest.add(c.chunk[start:])
 		c.Bytes += int64(len(c.chunk) - start)
 		var err error
 		if c.chunk, err = c.pieces.took(c.chunk, start); err != nil {
-			return fmt.Errorf("%s: %w: %w", c.rowName(batch, row), ErrValue, err)
+			return fmt.Errorf("%s: %w: %w", format.RowName(batch, row, c.Rows), ErrValue, err)
 		}
 		c.Rows++
 		if len(c.chunk) >= chunkBytes {
@@ -140,17 +142,6 @@ func (c *Copy) Write(batch arrow.RecordBatch) error {
 }
 
 var errNull = errors.New("the column is NOT NULL, and this is null: leave such rows out by --where, or ALTER it to DROP NOT NULL")
-
-// rowName says which row it is: its place in what was written, and its first column, which is
-// an id where rows have any.
-func (c *Copy) rowName(batch arrow.RecordBatch, row int) string {
-	const most = 64 // bytes of a value that are of use
-	value := batch.Column(0).ValueStr(row)
-	if len(value) > most {
-		value = value[:most] + "..."
-	}
-	return fmt.Sprintf("row %d, whose %q is %q", c.Rows, batch.ColumnName(0), value)
-}
 
 // send hands the chunk on, with whole pieces.
 func (c *Copy) send() error {

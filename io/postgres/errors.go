@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -40,7 +41,7 @@ var (
 
 // hints say what to do, by code.
 var hints = map[string]string{
-	"42501": "grant the right to the user of the connection",
+	"42501": "grant the right to the user of the connection, or, if a row's policy refuses it, ALTER that or leave such rows out by --where",
 	"3D000": "create the database, or name another in the URI",
 	"28P01": "give the password by PGPASSWORD, .pgpass or a service file",
 	"28000": "see pg_hba.conf of the server",
@@ -61,7 +62,7 @@ func (t *Target) Wrap(err error) error {
 	if err == nil || errors.Is(err, ErrServer) || errors.Is(err, ErrTable) || errors.Is(err, ErrValue) || errors.Is(err, ErrURI) {
 		return err
 	}
-	kind, hint := ErrServer, ""
+	kind, hint := ErrServer, Hint(err)
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch {
 		case hasPrefix(pg.Code, lostCodes):
@@ -69,20 +70,34 @@ func (t *Target) Wrap(err error) error {
 		case hasPrefix(pg.Code, busyCodes):
 			kind = ErrBusy
 		}
-		hint = hints[pg.Code]
 		if pg.Detail != "" && pg.Code != "23505" { // which has values of the row
 			hint = strings.TrimPrefix(hint+"; "+pg.Detail, "; ")
 		}
 		if pg.Hint != "" && hint == "" {
 			hint = pg.Hint
 		}
-	} else if isLost(err) || isConnect(err) && t.reached.Load() { // the address was right
+	} else if hint == "" && (isLost(err) || isConnect(err) && t.reached.Load()) { // the address was right
 		kind = ErrLost
 	}
 	if hint != "" {
 		hint = " (" + hint + ")"
 	}
 	return &serverError{kind: kind, cause: err, text: t.hide(err.Error()) + hint}
+}
+
+// Hint says what to do about an error of the driver's, of the server or of its certificate; empty
+// where nothing is known.
+func Hint(err error) string {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return hints[pg.Code]
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return "name the certificate of who signed it by sslrootcert= in the URI, or PGSSLROOTCERT"
+	}
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return "name the host as its certificate does, or look at who signed it alone, by sslmode=verify-ca"
+	}
+	return ""
 }
 
 // serverError has a text without secrets; its cause is for errors.As alone.

@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -93,5 +95,17 @@ func TestLostWhileConnecting(t *testing.T) {
 			<-done
 			_ = l.Close()
 		})
+	}
+}
+
+func TestHintsOfCertificates(t *testing.T) {
+	target, err := ParseTarget("postgres://h/d?table=t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, cause := range map[string]error{"sslrootcert=": x509.UnknownAuthorityError{}, "name the host": x509.HostnameError{Certificate: &x509.Certificate{}, Host: "h"}} {
+		if err := target.Wrap(fmt.Errorf("failed to connect: %w", cause)); errors.Is(err, ErrLost) || !strings.Contains(err.Error(), want) {
+			t.Errorf("Wrap(%v) = %v; want %s", cause, err, want)
+		}
 	}
 }

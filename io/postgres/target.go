@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"slices"
 	"strings"
@@ -102,11 +103,30 @@ func ParseTarget(uri string) (*Target, error) {
 // say only what is wrong.
 func ParseConfig(uri string) (*pgx.ConnConfig, error) {
 	config, err := pgx.ParseConfig(uri)
+	if file, ok := errors.AsType[*fs.PathError](err); ok {
+		return nil, fileError(uri, file)
+	}
 	if err != nil {
 		cause, _, _ := strings.Cut(causeOf(err), "token: ") // behind which is the text itself
 		return nil, errors.New(cause)
 	}
 	return config, nil
+}
+
+// fileError says which of libpq's parameters names a file that cannot be read; its value, which
+// may be no path but a key, is shown only if it is of the environment.
+func fileError(uri string, file *fs.PathError) error {
+	u, err := url.Parse(uri)
+	if err != nil {
+		return fmt.Errorf("a file that it names cannot be read: %w", file.Err)
+	}
+	query, _ := parameters(u) // what can be read of them
+	for name, values := range query {
+		if slices.Contains(values, file.Path) {
+			return fmt.Errorf("%s= names a file that cannot be read: %w", name, file.Err)
+		}
+	}
+	return fmt.Errorf("a file that it names, or libpq's variables do, cannot be read: %w", file)
 }
 
 // parameters are those of a URI, as libpq reads them: a plus is no blank.

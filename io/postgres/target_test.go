@@ -69,3 +69,20 @@ func TestNoURIInErrors(t *testing.T) {
 		}
 	}
 }
+
+// A file that a connection needs is named by its parameter, or where it is of the environment.
+func TestFilesThatCannotBeRead(t *testing.T) {
+	for uri, want := range map[string]string{
+		"postgres://h/d?table=t&sslmode=verify-ca&sslrootcert=gone.crt":      "sslrootcert= names a file that cannot be read: no such file",
+		"postgres://h/d?table=t&sslmode=require&sslcert=hunter2&sslkey=gone": "sslkey= names a file that cannot be read: no such file",
+		"postgres://h/d?table=t&sslmode=require&sslcert=gone&sslkey=hunter2": "sslkey= names a file that cannot be read: no such file",
+	} {
+		if _, err := ParseTarget(uri); !errors.Is(err, ErrURI) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("ParseTarget(%s) = %v; want %s", uri, err, want)
+		}
+	}
+	t.Setenv("PGSSLROOTCERT", "gone.crt")
+	if _, err := ParseTarget("postgres://h/d?table=t&sslmode=verify-full"); err == nil || !strings.Contains(err.Error(), "cannot be read: open gone.crt: no such file") {
+		t.Errorf("by PGSSLROOTCERT: %v", err)
+	}
+}

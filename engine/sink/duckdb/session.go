@@ -147,9 +147,18 @@ func (s *session) Describe(ctx context.Context, table embedded.Ref) (*embedded.T
 	}
 	for _, c := range columns {
 		found.There = true
-		found.Columns = append(found.Columns, embedded.Column{Name: c[0].(string), Type: c[1].(string), NotNull: c[2] == true, Filled: c[3] == true})
+		column := embedded.Column{Name: c[0].(string), Type: c[1].(string), NotNull: c[2] == true, Filled: c[3] == true}
+		column.Generated = column.Filled && s.isGenerated(ctx, table, column.Name)
+		found.Columns = append(found.Columns, column)
 	}
 	return found, nil
+}
+
+// isGenerated says that nothing can be written to a column with a default. The catalog does not
+// tell, and so a statement that would is planned.
+func (s *session) isGenerated(ctx context.Context, table embedded.Ref, column string) bool {
+	_, err := s.Query(ctx, "EXPLAIN INSERT INTO "+table.String()+" ("+query.QuoteName(column)+") SELECT NULL")
+	return err != nil && strings.Contains(err.Error(), "generated column")
 }
 
 // Digest implements embedded.Session.
@@ -187,12 +196,13 @@ type inserter struct {
 	ctx     context.Context //nolint:containedctx // of the part that it is of
 	sql     string
 	run     string
+	rows    int64 // written
 	digest  table.Digest
 }
 
 // Write implements embedded.Inserter.
 func (i *inserter) Write(record arrow.RecordBatch) (err error) {
-	if err := checkTimes(record); err != nil {
+	if err := checkTimes(record, i.rows); err != nil {
 		return err
 	}
 	reader, err := array.NewRecordReader(record.Schema(), []arrow.RecordBatch{record})
@@ -206,13 +216,17 @@ func (i *inserter) Write(record arrow.RecordBatch) (err error) {
 	}
 	defer release()
 	n, err := i.session.Exec(i.ctx, i.sql, i.run)
-	if err == nil && n != record.NumRows() {
+	if err != nil {
+		if bad := check(record, i.rows, badText); bad != nil { // DuckDB does not say which text it does not take
+			return bad
+		}
+		return err
+	}
+	if n != record.NumRows() {
 		return fmt.Errorf("%w: DuckDB took %d rows of %d", ledger.ErrAccounts, n, record.NumRows())
 	}
-	if err == nil {
-		err = i.digest.AddRecord(record)
-	}
-	return err
+	i.rows += n
+	return i.digest.AddRecord(record)
 }
 
 // Digest implements embedded.Inserter. DuckDB's own hashes would be others in each version.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -163,6 +164,8 @@ func TestTablesThatAreThere(t *testing.T) {
 		{"columns that may not be null, and are not", "CREATE TABLE scores (millrace_run TEXT, id BIGINT PRIMARY KEY, score DOUBLE NOT NULL)", ""},
 		{"a column that nothing fills", "CREATE TABLE scores (millrace_run TEXT, id BIGINT, score DOUBLE, what TEXT NOT NULL)", `column "what" is NOT NULL without a default`},
 		{"one that a default fills", "CREATE TABLE scores (millrace_run TEXT, id BIGINT, score DOUBLE, what TEXT NOT NULL DEFAULT 'x')", ""},
+		{"a column that is generated", "CREATE TABLE scores (millrace_run TEXT, id BIGINT, score DOUBLE GENERATED ALWAYS AS (id) VIRTUAL)", `column "score" is generated, and nothing can be written to it`},
+		{"one more that is generated", "CREATE TABLE scores (millrace_run TEXT, id BIGINT, score DOUBLE, twice DOUBLE GENERATED ALWAYS AS (score * 2) VIRTUAL)", ""},
 		{"a view", "CREATE VIEW scores AS SELECT 1 AS id", "the name of a view"},
 	} {
 		each(t, func(t *testing.T, j job) {
@@ -387,6 +390,59 @@ func TestOneRunAtATime(t *testing.T) {
 		}
 		if _, err := j.run(context.Background()); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// What runs have read is told while another process writes, and changes nothing; a file that
+// only who writes to it can put in order is put in order.
+func TestSeenReadsAlone(t *testing.T) {
+	each(t, func(t *testing.T, j job) {
+		t.Helper()
+		ctx, d := context.Background(), embedded.Destination{Dialect: j.dialect}
+		if _, err := j.run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		before, err := os.ReadFile(j.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen, err := d.Seen(ctx, j.output); err != nil || seen.Newest == "" {
+			t.Errorf("Seen: %+v, %v", seen, err)
+		}
+		if after, err := os.ReadFile(j.path); err != nil || !bytes.Equal(before, after) {
+			t.Errorf("Seen changed the file (%v)", err)
+		}
+		if j.dialect.Scheme() != query.SchemeSQLite { // a writer of DuckDB's lets nobody in
+			return
+		}
+		s, err := j.dialect.Open(ctx, j.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = s.Close() }()
+		for _, sql := range []string{"CREATE TABLE other (a)", "BEGIN IMMEDIATE"} {
+			if _, err := s.Exec(ctx, sql); err != nil {
+				t.Fatal(err)
+			}
+		}
+		soon, cancel := context.WithTimeout(ctx, 20*time.Second) // less than a writer waits
+		defer cancel()
+		if seen, err := d.Seen(soon, j.output); err != nil || seen.Newest == "" {
+			t.Errorf("while another writes: %+v, %v", seen, err)
+		}
+		torn := filepath.Join(t.TempDir(), "torn.db")
+		for _, end := range []string{"", "-wal"} {
+			data, err := os.ReadFile(j.path + end)
+			if err == nil {
+				err = os.WriteFile(torn+end, data, 0o600)
+			}
+			if err != nil || len(data) == 0 {
+				t.Fatalf("%s: %d bytes, %v", end, len(data), err)
+			}
+		}
+		if seen, err := d.Seen(ctx, "sqlite:"+torn+"?table=scores"); err != nil || seen.Newest == "" {
+			t.Errorf("a log without its index: %+v, %v", seen, err)
 		}
 	})
 }

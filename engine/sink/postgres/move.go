@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -124,14 +123,14 @@ const relayBytes = 256 << 10
 
 var errRelay = errors.New("the table takes no more rows")
 
-// newValues sets each column but the ids to the staged row's.
+// newValues sets each column to the staged row's: ids too, since equal ones may differ, as 1 and
+// 1.0 of numeric do. The server takes ids that are the same to the byte for unchanged.
 func (db *database) newValues(rows *postgres.Table) string {
-	sets := []string{db.runColumn() + " = EXCLUDED." + db.runColumn()}
-	for _, name := range rows.Names() {
-		if !slices.Contains(db.ids, name) {
-			column := quoted([]string{name})
-			sets = append(sets, column+" = EXCLUDED."+column)
-		}
+	names := append([]string{db.target.RunColumn}, rows.Names()...)
+	sets := make([]string, len(names))
+	for i, name := range names {
+		column := quoted([]string{name})
+		sets[i] = column + " = EXCLUDED." + column
 	}
 	return strings.Join(sets, ", ")
 }

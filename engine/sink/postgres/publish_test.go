@@ -90,6 +90,20 @@ func TestUpsert(t *testing.T) {
 			}
 		})
 	}
+	t.Run("ids that are equal and not the same", func(t *testing.T) {
+		s.Must(t, "CREATE TABLE n (id numeric PRIMARY KEY, score double precision, millrace_run text); INSERT INTO n VALUES (1.0, 0, 'nobody')")
+		j := newJob(s.URI("n", ""))
+		j.ifExists = ledger.IfExistsUpsert
+		if _, err := j.run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Must(t, "SELECT id FROM n WHERE id = 1"); got != "1" {
+			t.Errorf("the id is %s; want the run's", got)
+		}
+		if v, err := (Destination{}).Verify(t.Context(), j.uri, ledger.VerifyOptions{}); err != nil || len(v.Problems) > 0 {
+			t.Errorf("verify: %+v, %v", v, err)
+		}
+	})
 	t.Run("rows of one run with the same id are an error", func(t *testing.T) {
 		c := newJob(s.URI("v", ""))
 		c.ifExists = ledger.IfExistsUpsert

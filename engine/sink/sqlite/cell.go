@@ -96,7 +96,13 @@ func longCellOf(a arrow.Array) (cell, error) {
 	case *array.Date32:
 		return func(row int) (any, error) { return timeText(a.Value(row).ToTime(), time.DateOnly) }, nil
 	case *array.Date64:
-		return func(row int) (any, error) { return timeText(a.Value(row).ToTime(), time.DateOnly) }, nil
+		return func(row int) (any, error) {
+			t := time.UnixMilli(int64(a.Value(row))).UTC() // ToTime gives the day alone
+			if !t.Equal(t.Truncate(24 * time.Hour)) {
+				return nil, fmt.Errorf("%s has a time of day, and the column has dates", t.Format(time.RFC3339Nano))
+			}
+			return timeText(t, time.DateOnly)
+		}, nil
 	case *array.Timestamp:
 		t := a.DataType().(*arrow.TimestampType)
 		form := "2006-01-02 15:04:05.999999999"
@@ -112,8 +118,10 @@ func longCellOf(a arrow.Array) (cell, error) {
 		return decimals(a, a.Value), nil
 	case *array.Decimal256:
 		return decimals(a, a.Value), nil
-	case *array.Time32, *array.Time64:
-		return func(row int) (any, error) { return a.ValueStr(row), nil }, nil
+	case *array.Time32:
+		return timesOfDay(a, a.Time32Values(), a.DataType().(*arrow.Time32Type).Unit), nil
+	case *array.Time64:
+		return timesOfDay(a, a.Time64Values(), a.DataType().(*arrow.Time64Type).Unit), nil
 	case array.ListLike:
 		return func(row int) (any, error) {
 			text, err := json.Marshal(a.GetOneForMarshal(row))
@@ -131,6 +139,17 @@ func integers[T int8 | int16 | int32 | int64 | uint8 | uint16 | uint32](values [
 func decimals[V interface{ ToString(scale int32) string }](a arrow.Array, value func(int) V) cell {
 	scale := a.DataType().(arrow.DecimalType).GetScale()
 	return func(row int) (any, error) { return value(row).ToString(scale), nil }
+}
+
+// timesOfDay refuses those beyond a day, which would be written as times of another.
+func timesOfDay[T arrow.Time32 | arrow.Time64](a arrow.Array, values []T, unit arrow.TimeUnit) cell {
+	day := int64(24 * time.Hour / unit.Multiplier())
+	return func(row int) (any, error) {
+		if v := int64(values[row]); v < 0 || v >= day {
+			return nil, fmt.Errorf("%d %s is no time of a day", v, unit)
+		}
+		return a.ValueStr(row), nil
+	}
 }
 
 // number refuses what SQLite would make null.

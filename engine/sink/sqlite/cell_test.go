@@ -23,7 +23,18 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // file's path.
 func written(t *testing.T, kind arrow.DataType, values string) (path string, err error) {
 	t.Helper()
-	ctx := context.Background()
+	column, _, err := array.FromJSON(memory.DefaultAllocator, kind, strings.NewReader(values))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer column.Release()
+	return writtenArray(t, column)
+}
+
+// writtenArray is written of a column.
+func writtenArray(t *testing.T, column arrow.Array) (path string, err error) {
+	t.Helper()
+	ctx, kind := context.Background(), column.DataType()
 	path = filepath.Join(t.TempDir(), "t.db")
 	s, err := Dialect{}.Open(ctx, path)
 	if err != nil {
@@ -34,11 +45,6 @@ func written(t *testing.T, kind arrow.DataType, values string) (path string, err
 			t.Error(err)
 		}
 	}()
-	column, _, err := array.FromJSON(memory.DefaultAllocator, kind, strings.NewReader(values))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer column.Release()
 	schema := arrow.NewSchema([]arrow.Field{{Name: "v", Type: kind, Nullable: true}}, nil)
 	batch := array.NewRecordBatch(schema, []arrow.Array{column}, int64(column.Len()))
 	defer batch.Release()
@@ -131,7 +137,10 @@ func TestValuesThatAreRefused(t *testing.T) {
 		kind         arrow.DataType
 		values, want string
 	}{
-		{arrow.PrimitiveTypes.Uint64, "[1, 9223372036854775808]", `column "v": value cannot be kept in SQLite: 9223372036854775808 is above 2^63-1`},
+		{arrow.PrimitiveTypes.Uint64, "[1, 9223372036854775808]", `column "v": row 1, whose "v" is "9223372036854775808": value cannot be kept in SQLite: 9223372036854775808 is above 2^63-1`},
+		{arrow.FixedWidthTypes.Time64us, "[86399999999, 86400000000]", "86400000000 us is no time of a day"},
+		{arrow.FixedWidthTypes.Time32ms, "[-1]", "-1 ms is no time of a day"},
+		{arrow.FixedWidthTypes.Date32, "[2932897]", "10000-01-01T00:00:00Z is not of the years 0 to 9999"},
 		{arrow.PrimitiveTypes.Float64, `["NaN"]`, "a NaN, which SQLite makes null"},
 		{arrow.PrimitiveTypes.Float32, `["NaN"]`, "a NaN, which SQLite makes null"},
 		{arrow.FixedWidthTypes.Duration_s, "[1]", "SQLite has nothing for duration[s]"},
@@ -140,6 +149,14 @@ func TestValuesThatAreRefused(t *testing.T) {
 		if _, err := written(t, c.kind, c.values); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s of %s: %v; want %s", c.values, c.kind, err, c.want)
 		}
+	}
+	days := array.NewDate64Builder(memory.DefaultAllocator) // JSON would cut the time off
+	defer days.Release()
+	days.AppendValues([]arrow.Date64{86400000, 86400001}, nil)
+	column := days.NewArray()
+	defer column.Release()
+	if _, err := writtenArray(t, column); err == nil || !strings.Contains(err.Error(), `row 1, whose "v" is "1970-01-02": value cannot be kept in SQLite: 1970-01-02T00:00:00.001Z has a time of day`) {
+		t.Errorf("a date with a time of day: %v", err)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/millrace/millrace/engine/sink/embedded"
 	"github.com/millrace/millrace/engine/sink/table"
+	"github.com/millrace/millrace/io/format"
 )
 
 // A statement inserts several rows, as many as have about maxValues values: each takes a
@@ -30,6 +31,7 @@ type inserter struct {
 	step    int                 // rows of many
 	many    *sqlite3.SQLiteStmt // of step rows
 	values  []driver.NamedValue
+	rows    int64 // written
 	digest  table.Digest
 	encoded []byte // one encoded for the digest
 }
@@ -84,7 +86,7 @@ func (i *inserter) Write(record arrow.RecordBatch) error {
 				}
 				var err error
 				if *value, err = cells[c](first + r); err != nil {
-					return fmt.Errorf("column %q: %w: %w", record.ColumnName(c), errValue, err)
+					return fmt.Errorf("column %q: %s: %w: %w", record.ColumnName(c), format.RowName(record, first+r, i.rows+int64(r)), errValue, err)
 				}
 			}
 		}
@@ -98,6 +100,7 @@ func (i *inserter) Write(record arrow.RecordBatch) error {
 			}
 			i.digest.Add(i.encoded)
 		}
+		i.rows += int64(n)
 	}
 	return nil
 }

@@ -58,10 +58,11 @@ func Open(ctx context.Context, uri string, spec query.Spec) (_ *Rows, err error)
 	}
 	r := &Rows{}
 	if r.conn, err = pgx.ConnectConfig(ctx, config); err != nil {
+		kind := ErrServer
 		if postgres.Passes(err) {
-			return nil, fmt.Errorf("%w: %w", ErrPasses, err)
+			kind = ErrPasses
 		}
-		return nil, fmt.Errorf("%w: %w", ErrServer, err)
+		return nil, fmt.Errorf("%w: %w", kind, withHint(err))
 	}
 	defer func() { //nolint:contextcheck // what ends must end whatever is canceled
 		if err != nil {
@@ -97,6 +98,8 @@ func (r *Rows) fault(err error) error {
 	}
 	if said, ok := postgresSaid(err); ok && said.Code == "25006" { // read_only_sql_transaction
 		return fmt.Errorf("%w: it would write, and queries of inputs run where nothing can be written: %w", query.ErrQuery, said)
+	} else if ok && said.Code == "57014" { // query_canceled
+		return fmt.Errorf("%w: %w", query.ErrQuery, withHint(said))
 	} else if ok {
 		return fmt.Errorf("%w: %w", query.ErrQuery, said)
 	}
@@ -104,6 +107,14 @@ func (r *Rows) fault(err error) error {
 		return fmt.Errorf("%w: the next row has %d bytes, and at most %d MiB are read of one", query.ErrValue, large.ActualBodyLen, maxMessage>>20)
 	}
 	return fmt.Errorf("%w: %w", ErrServer, err)
+}
+
+// withHint adds what to do about an error of the driver's.
+func withHint(err error) error {
+	if hint := postgres.Hint(err); hint != "" {
+		return fmt.Errorf("%w (%s)", err, hint)
+	}
+	return err
 }
 
 // statement is what to run for a table or a query.

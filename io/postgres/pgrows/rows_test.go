@@ -27,7 +27,7 @@ func TestOfServer(t *testing.T) {
 		name string
 		test func(*testing.T, string)
 	}{
-		{"types", testTypes}, {"values", testValuesThatHaveNoPlace}, {"tables", testTables}, {"refuses", testRefuses}, {"order", testManyRowsComeInOrder},
+		{"types", testTypes}, {"values", testValuesThatHaveNoPlace}, {"tables", testTables}, {"refuses", testRefuses}, {"hints", testHints}, {"order", testManyRowsComeInOrder},
 	} {
 		u.Path = "/" + pgtest.Database
 		exec(t, u.String(), `CREATE DATABASE "`+of.name+`"`)
@@ -154,6 +154,7 @@ func testTypes(t *testing.T, uri string) {
 		{"'1969-12-31'::date", "date32", `"1969-12-31"`},
 		{"'2026-11-28 03:00:00.000001'::timestamp", "timestamp[us]", `"2026-11-28T03:00:00.000001"`},
 		{"'1950-01-01 00:00:00'::timestamp", "timestamp[us]", `"1950-01-01T00:00:00"`},
+		{"'294247-01-10 04:00:54.775807'::timestamp", "timestamp[us]", `"9223372036854775807"`},
 		{"'2026-11-28 03:00+02'::timestamptz", "timestamp[us, tz=UTC]", `"2026-11-28T01:00:00Z"`},
 		{"'03:00:00.5'::time", "time64[us]", `"03:00:00.5"`},
 		{"ARRAY[1, NULL, 3]", "list<item: int32, nullable>", "[1,null,3]"},
@@ -178,12 +179,14 @@ func testTypes(t *testing.T, uri string) {
 func testValuesThatHaveNoPlace(t *testing.T, uri string) {
 	t.Helper()
 	for value, want := range map[string]string{
-		"'infinity'::date":               "it is infinite",
-		"'-infinity'::timestamptz":       "it is infinite",
-		"'24:00'::time":                  "24:00:00",
-		"'NaN'::numeric(5, 2)":           "it is NaN, which no decimal is",
-		"ARRAY[[1, 2], [3, 4]]":          "array has 2 dimensions",
-		"ARRAY['infinity']::timestamp[]": "it is infinite",
+		"'infinity'::date":                               "it is infinite",
+		"'-infinity'::timestamptz":                       "it is infinite",
+		"'294247-01-10 04:00:54.775808'::timestamp":      "it is after 294247-01-10 04:00:54.775807",
+		"'294276-12-31 23:59:59.999999+00'::timestamptz": "it is after 294247-01-10",
+		"'24:00'::time":                                  "24:00:00",
+		"'NaN'::numeric(5, 2)":                           "it is NaN, which no decimal is",
+		"ARRAY[[1, 2], [3, 4]]":                          "array has 2 dimensions",
+		"ARRAY['infinity']::timestamp[]":                 "it is infinite",
 	} {
 		_, _, err := rowsOf(uri, query.Spec{Text: "SELECT 1 AS id, NULL::" + typeOf(value) + " AS v UNION ALL SELECT 2, " + value + " ORDER BY id"})
 		if !errors.Is(err, query.ErrValue) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), `row 2: column "v"`) {
@@ -289,6 +292,16 @@ func testManyRowsComeInOrder(t *testing.T, uri string) {
 	})
 	if err != nil || want != 0 {
 		t.Errorf("%d rows are left: %v", want, err)
+	}
+}
+
+func testHints(t *testing.T, uri string) {
+	t.Helper()
+	if _, _, err := rowsOf(uri+"&statement_timeout=50", query.Spec{Text: "SELECT pg_sleep(9)::text AS a ORDER BY 1"}); !errors.Is(err, query.ErrQuery) || !strings.Contains(err.Error(), "statement_timeout=0 in the URI") {
+		t.Errorf("a timeout: %v; want what to do", err)
+	}
+	if _, _, err := rowsOf(strings.Replace(uri, "/hints?", "/gone?", 1), query.Spec{Table: "t"}); !errors.Is(err, ErrServer) || !strings.Contains(err.Error(), "name another in the URI") {
+		t.Errorf("a database that is not there: %v; want what to do", err)
 	}
 }
 

@@ -54,7 +54,10 @@ func timestamps(t *arrow.TimestampType) *kind {
 		if micros == math.MaxInt64 || micros == math.MinInt64 {
 			return errInfinite
 		}
-		b.Append(arrow.Timestamp(micros + epochMicros)) // the last is in the year 294276
+		if micros > math.MaxInt64-epochMicros { // PostgreSQL's last is in the year 294276
+			return errors.New("it is after 294247-01-10 04:00:54.775807, the last time that microseconds since 1970 count; replace it in the query, or cast it to text")
+		}
+		b.Append(arrow.Timestamp(micros + epochMicros))
 		return nil
 	})
 }
