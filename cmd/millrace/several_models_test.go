@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -27,7 +28,7 @@ func TestColumnsOfSeveralModelsAreSaidOnce(t *testing.T) {
 
 	half := engine.ExplainedFeature{Column: "half", From: []string{"a"}, Transforms: []string{"scale"}, Values: 1}
 	inputs := []engine.ExplainedInput{{Features: []engine.ExplainedFeature{half}}, {Features: []engine.ExplainedFeature{half, {Column: "b"}}}}
-	if text := featuresText(inputs); strings.Count(text, "half") != 1 {
+	if text := featuresText(io.Discard, inputs); strings.Count(text, "half") != 1 {
 		t.Errorf("plan shows the feature of two models not once:\n%s", text)
 	}
 }
