@@ -269,6 +269,9 @@ func (o *outputReport) table(columns map[string]bool) table.Writer {
 // terminalWidth is the number of columns of the terminal that a stream is; 0 for
 // other streams.
 func terminalWidth(w io.Writer) int {
+	if v, ok := w.(visibleWriter); ok {
+		w = v.w
+	}
 	f, ok := w.(*os.File)
 	if !ok {
 		return 0
