@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,27 +13,40 @@ import (
 	"github.com/millrace/millrace/engine/ort/orttest"
 )
 
-// A batch has as many rows as make its own cost small, and no more than lets workers end
+// A batch has as many rows as make its own cost small, and no more than let workers end
 // together.
 func TestBatchOn(t *testing.T) {
-	// What a row takes in batches of n, where a batch takes a by itself and a row b.
-	arm := func(n int, a, b float64) *trialArm { return &trialArm{rows: n, perRow: a/float64(n) + b} }
+	type arms map[int]float64 // what a row takes, by batch size
+	// growing is what a row takes where a batch takes a by itself and a row b.
+	growing := func(a, b float64, sizes ...int) arms {
+		all := arms{}
+		for _, n := range sizes {
+			all[n] = a/float64(n) + b
+		}
+		return all
+	}
 	for _, c := range []struct {
 		about string
-		a, b  float64 // seconds
+		arms  arms
 		rows  int64
 		want  int
 	}{
-		{"a cheap row: the default", 20e-6, 100e-9, 3_000_000, 4096},
-		{"a row of 40 us: what is handed on counts", 0, 40e-6, 1_000_000, 256},
-		{"the same, and few rows: workers end together", 0, 40e-6, 10_000, 128},
-		{"a batch that costs much by itself", 950e-6, 40e-6, 100_000_000, 4096},
-		{"a row of 10 ms", 0, 10e-3, 5000, 16},
-		{"a size that is slower than the smaller one", -1e-6, 40e-6, 1_000_000, 256},
-		{"nothing but the batch's own", 1, 0, 1_000_000, 4096},
+		{"a cheap row: the default", growing(20e-6, 100e-9, 64, 256), 3_000_000, 4096},
+		{"a row of 15 us: a batch of a millisecond", growing(0, 15e-6, 16, 64), 1_000_000, 64},
+		{"the same, with what may be noise", arms{16: 18e-6, 64: 15e-6}, 1_000_000, 64},
+		{"a batch that costs as much as 100 rows", growing(4e-3, 40e-6, 16, 64), 100_000_000, 4096},
+		{"as much as 10", growing(385e-6, 40e-6, 4, 16), 10_000_000, 512},
+		{"the same, and few rows: workers end together", growing(385e-6, 40e-6, 4, 16), 2000, 128},
+		{"a row of 10 ms", growing(0, 10e-3, 1, 4), 5000, 1},
+		{"larger is slower", arms{64: 10e-6, 256: 20e-6}, 1_000_000, 128},
+		{"nothing but the batch's own", growing(1, 0, 64, 256), 1_000_000, 4096},
 	} {
-		if got, alone := batchOn(arm(16, c.a, c.b), arm(64, c.a, c.b), c.rows, 2, 4096); got != c.want || alone < 0 {
-			t.Errorf("%s: %d rows, and a batch costs %g; want %d", c.about, got, alone, c.want)
+		var all []*trialArm
+		for _, n := range slices.Sorted(maps.Keys(c.arms)) {
+			all = append(all, &trialArm{rows: n, perRow: c.arms[n]})
+		}
+		if got := batchOn(all, c.rows, 2, 4096); got != c.want {
+			t.Errorf("%s: %d rows; want %d", c.about, got, c.want)
 		}
 	}
 }
@@ -41,11 +56,11 @@ func TestSlopeSizes(t *testing.T) {
 	for _, c := range []struct {
 		kernels Kernels
 		times   int
-		want    int
+		want    []int
 	}{
-		{KernelsONNXRuntime, 40, 1024}, // 2 million rows, of which 2% are more than 3 laps of 5,120 rows of two workers
-		{KernelsONNXRuntime, 1, 16},
-		{KernelsAuto, 40, 0},
+		{KernelsONNXRuntime, 40, []int{64, 256, 1024, 4096}}, // 40,000 of 2 million rows, and all have 36,864
+		{KernelsONNXRuntime, 1, []int{8, 32}},                // 1,000 of 50,000, and both have 768
+		{KernelsAuto, 40, nil},
 	} {
 		opts := sampleRun(t, "flights_mlp", c.times)
 		opts.Kernels = c.kernels
@@ -53,8 +68,8 @@ func TestSlopeSizes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := (&trial{plan: plan, workers: 2, base: 8192, cpu: true}).slope(); got != c.want {
-			t.Errorf("%v, %d rows: slope() = %d; want %d", c.kernels, plan.Dataset.Rows(), got, c.want)
+		if got := (&trial{plan: plan, workers: 2, base: 8192, cpu: true}).slopeSizes(); !slices.Equal(got, c.want) {
+			t.Errorf("%v, %d rows: slopeSizes() = %d; want %d", c.kernels, plan.Dataset.Rows(), got, c.want)
 		}
 		if err := plan.Close(); err != nil {
 			t.Error(err)
@@ -62,7 +77,7 @@ func TestSlopeSizes(t *testing.T) {
 	}
 }
 
-// Two sizes are measured on real rows, and nothing is left behind.
+// Sizes are measured on real rows, and nothing is left behind.
 func TestMeasureSlope(t *testing.T) {
 	lib := orttest.Library(t)
 	opts := sampleRun(t, "flights_mlp", 4000) // long enough to be worth it, on any machine
@@ -76,13 +91,13 @@ func TestMeasureSlope(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	trial := &trial{plan: plan, scoring: s, workers: 2, base: 4096, cpu: true, small: 16}
+	trial := &trial{plan: plan, scoring: s, workers: 2, base: 4096, cpu: true, slope: []int{16, 64}}
 	if err := trial.measureSlope(context.Background(), time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	choice := Choice{BatchRows: 4096}
 	trial.decideBySlope(&choice)
-	if len(choice.Tried) != 2 || choice.Tried[0].Laps < trialRounds || choice.BatchRows < 16 || choice.BatchRows > 4096 || !strings.Contains(choice.Reason, "measured with 16 and 64 rows") {
+	if len(choice.Tried) != 2 || choice.Tried[0].Laps%slopeLaps != 0 || choice.BatchRows < 16 || choice.BatchRows > 4096 || !strings.Contains(choice.Reason, "batches of 16 to 64 rows") {
 		t.Errorf("decided %+v; want a size between 16 and 4,096, of two tried", choice)
 	}
 	trial.close()

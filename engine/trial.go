@@ -68,7 +68,7 @@ type trial struct {
 	rows    int   // that may be scored twice
 	held    int   // rows of the sample, once it is known that there is time for it
 	unable  error // why there can be no trial, in words
-	small   int   // the smaller of the two sizes of a slope, which is measured where there can be none; 0: not either
+	slope   []int // sizes of a slope, which is measured where there can be no rounds; none where there can be none either
 	sloped  bool  // it was
 
 	reading sync.WaitGroup // of sample, until it has it, or is unable
@@ -112,7 +112,7 @@ func (t *trial) lapRows(size int) int {
 // newTrial prepares a trial, and begins to read its rows; the caller closes it.
 func (p *Plan) newTrial(ctx context.Context, c *Choice) *trial {
 	t := &trial{plan: p, workers: c.Workers, base: c.BatchRows, streams: c.Streams, cpu: c.IntraOpThreads == 1 && c.Streams == 0}
-	t.small = t.slope()
+	t.slope = t.slopeSizes()
 	sizes := trialSizes(t.base, p.mostBatchRows())
 	if t.streams > 0 {
 		sizes = p.deviceTrialSizes(t.base)
@@ -125,6 +125,9 @@ func (p *Plan) newTrial(ctx context.Context, c *Choice) *trial {
 	t.rows = int(min(float64(p.Dataset.Rows())*trialShare, math.MaxInt32)) - 2*sizes[0]*t.workers
 	if sizes = t.fit(sizes, t.rows); sizes == nil {
 		t.unable = fmt.Errorf("%s rows are too few to measure on", humanize.Comma(p.Dataset.Rows()))
+		if len(t.slope) > 0 { // its error comes again when it reads
+			t.reading.Go(func() { _ = t.read(ctx, t.slope[1]*t.workers) })
+		}
 		return t
 	}
 	largest := sizes[len(sizes)-1]
@@ -160,7 +163,7 @@ func (t *trial) read(ctx context.Context, rows int) error {
 // run measures, from started on. Its error says in words why it could not.
 func (t *trial) run(ctx context.Context, started time.Time) error {
 	t.reading.Wait()
-	if t.unable != nil && t.small > 0 {
+	if t.unable != nil && len(t.slope) > 0 {
 		return t.measureSlope(ctx, started)
 	}
 	if t.unable != nil {
@@ -179,14 +182,14 @@ func (t *trial) run(ctx context.Context, started time.Time) error {
 	rate := float64(t.workers) / first.perRow
 	t.drop() // most runs are too short, and need no more rows than these
 	budget := min(time.Duration(float64(p.Dataset.Rows())/rate*trialShare*float64(time.Second)), trialMost)
-	if budget < trialLeast && t.small > 0 {
+	if budget < trialLeast && len(t.slope) > 0 {
 		return t.measureSlope(ctx, started)
 	}
 	if budget < trialLeast {
 		return fmt.Errorf("%s rows are done too soon to measure on", humanize.Comma(p.Dataset.Rows()))
 	}
 	left := budget - time.Since(started)
-	if sizes = t.fit(sizes, min(rows, int(left.Seconds()*rate))); sizes == nil && t.small > 0 {
+	if sizes = t.fit(sizes, min(rows, int(left.Seconds()*rate))); sizes == nil && len(t.slope) > 0 {
 		return t.measureSlope(ctx, started)
 	}
 	if sizes == nil {
