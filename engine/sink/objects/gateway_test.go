@@ -18,7 +18,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"gocloud.dev/blob/fileblob"
-	"gocloud.dev/gcerrors"
 
 	"github.com/millrace/millrace/io/blobstore"
 	"github.com/millrace/millrace/io/blobstore/blobtest"
@@ -223,9 +222,6 @@ func (g *gateway) place(t *testing.T, output string, single bool) *place {
 func (g *gateway) objects(t *testing.T, prefix string) map[string][]byte {
 	t.Helper()
 	found, err := g.direct.all(t.Context(), prefix)
-	for gcerrors.Code(err) == gcerrors.NotFound { // in a folder, where a note went while it was listed
-		found, err = g.direct.all(t.Context(), prefix)
-	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -137,7 +137,11 @@ const maxSmallBytes = 64 << 20
 func (s *store) list(ctx context.Context, prefix, delimiter string, yield func(object) error) error {
 	// By pages, since an iterator ends by io.EOF, which a connection that broke off gives too.
 	for token := blob.FirstPageToken; len(token) > 0; {
-		page, next, err := s.bucket.ListPage(ctx, token, pageObjects, &blob.ListOptions{Prefix: prefix, Delimiter: delimiter})
+		opts := &blob.ListOptions{Prefix: prefix, Delimiter: delimiter}
+		page, next, err := s.bucket.ListPage(ctx, token, pageObjects, opts)
+		for again := 0; gcerrors.Code(err) == gcerrors.NotFound && again < mostVanished; again++ {
+			page, next, err = s.bucket.ListPage(ctx, token, pageObjects, opts)
+		}
 		if err != nil {
 			return err
 		}
@@ -153,6 +157,10 @@ func (s *store) list(ctx context.Context, prefix, delimiter string, yield func(o
 	}
 	return nil
 }
+
+// mostVanished is how often a page is asked for again, as its bucket seems not to be there: so a
+// folder's driver calls it that a file went while its folder was listed.
+const mostVanished = 10
 
 // pageObjects is how many objects one request lists: as many as S3 does at most.
 const pageObjects = 1000
