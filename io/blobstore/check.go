@@ -165,7 +165,8 @@ func (o *object) sumUp(ctx context.Context) error {
 	var ahead sync.WaitGroup
 	defer ahead.Wait()
 	defer stop()
-	ahead.Go(func() { _ = o.Ahead(ctx, []format.Range{o.from(next)}) }) // readBlock has its error
+	rest := []format.Range{o.from(next)}
+	ahead.Go(func() { _ = o.Ahead(ctx, rest) }) // readBlock has its error
 	data := make([]byte, blockBytes)
 	for ; next*blockBytes < o.found.size; next++ {
 		end := (next/requestBlocks + 1) * requestBlocks * blockBytes // of the request that it would come by
