@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/big"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -350,69 +349,16 @@ func matcherOf(f arrow.Field, c Condition, form written) (matcher, error) {
 			return nil, bad
 		}
 		return sameText(strconv.FormatBool(want)), nil
-	case arrow.IsDecimal(id):
-		want, ok := filter.Number(c.Value)
-		if !ok {
-			return nil, bad
-		}
-		return sameDecimal(want, f.Type.(arrow.DecimalType).GetScale()), nil
-	case filter.IsTime(f.Type):
-		want, err := filter.Counts(c.Value, f)
+	default:
+		same, err := filter.Equals(c.Value, f)
 		if err != nil {
 			return nil, fmt.Errorf("--where %s=%s: %w", c.Column, c.Value, err)
 		}
-		return func(a arrow.Array, i int) bool {
-			n, ok := count(a, i)
-			return ok && want.IsInt() && want.Num().IsInt64() && want.Num().Int64() == n
-		}, nil
-	default:
-		return sameText(c.Value), nil
-	}
-}
-
-// sameDecimal compares decimals of a scale, however their digits are written.
-func sameDecimal(want *big.Rat, scale int32) matcher {
-	power := new(big.Rat).SetInt(new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(max(scale, -scale))), nil))
-	if scale < 0 {
-		power.Inv(power)
-	}
-	digits := new(big.Rat).Mul(want, power)
-	if !digits.IsInt() {
-		return func(arrow.Array, int) bool { return false }
-	}
-	same := func(n *big.Int) bool { return n.Cmp(digits.Num()) == 0 }
-	return func(a arrow.Array, i int) bool {
-		switch a := a.(type) {
-		case *array.Decimal32:
-			return same(big.NewInt(int64(a.Value(i))))
-		case *array.Decimal64:
-			return same(big.NewInt(int64(a.Value(i))))
-		case *array.Decimal128:
-			return same(a.Value(i).BigInt())
-		case *array.Decimal256:
-			return same(a.Value(i).BigInt())
+		if same == nil {
+			same = sameText(c.Value)
 		}
-		return false
+		return same, nil
 	}
-}
-
-// count is the number that stands for a date, a time or a duration.
-func count(a arrow.Array, i int) (n int64, ok bool) {
-	switch a := a.(type) {
-	case *array.Date32:
-		return int64(a.Value(i)), true
-	case *array.Date64:
-		return int64(a.Value(i)), true
-	case *array.Time32:
-		return int64(a.Value(i)), true
-	case *array.Time64:
-		return int64(a.Value(i)), true
-	case *array.Timestamp:
-		return int64(a.Value(i)), true
-	case *array.Duration:
-		return int64(a.Value(i)), true
-	}
-	return 0, false
 }
 
 // sameText compares values as Arrow writes them.

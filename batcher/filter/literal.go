@@ -100,24 +100,6 @@ func unitsOf(t arrow.DataType) int64 {
 	return 1
 }
 
-// Number reads a number as an expression does.
-func Number(text string) (r *big.Rat, ok bool) {
-	l, ok := parseNumber(text)
-	if !ok {
-		return nil, false
-	}
-	return l.number, true
-}
-
-// IsTime says that values of a type are dates, times of day, timestamps or durations.
-func IsTime(t arrow.DataType) bool { return kindOf(t).isTime() }
-
-// Counts reads a text as a value of a field for whose type IsTime, as an expression does: in
-// counts of the type's unit, which may be none of its values.
-func Counts(text string, field arrow.Field) (*big.Rat, error) {
-	return timeOf(text, newColumn(0, field))
-}
-
 // timeOf reads a text as a value of a column of times, in counts of its unit.
 func timeOf(text string, c *column) (*big.Rat, error) {
 	var nanoseconds *big.Int
