@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -236,15 +237,18 @@ func TestTrial(t *testing.T) {
 	if len(choice.Tried) != 2 || choice.BatchRows != 128 && choice.BatchRows != 512 {
 		t.Errorf("decided %+v; want one of the two sizes tried", choice)
 	}
-	trial.close()
-	if err := s.close(); err != nil {
-		t.Error(err)
-	}
-	if err := plan.Close(); err != nil {
-		t.Error(err)
+	trial.ended(t, live)
+}
+
+// ended closes a trial and what it had, which leaves of ONNX Runtime what was live before.
+func (t *trial) ended(test *testing.T, live ort.LiveCounts) {
+	test.Helper()
+	t.close()
+	if err := errors.Join(t.scoring.close(), t.plan.Close()); err != nil {
+		test.Error(err)
 	}
 	if now := ort.Live(); now != live {
-		t.Errorf("%+v of ONNX Runtime are live; were %+v", now, live)
+		test.Errorf("%+v of ONNX Runtime are live; were %+v", now, live)
 	}
 }
 

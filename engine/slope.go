@@ -77,7 +77,7 @@ func (t *trial) measureSlope(ctx context.Context, started time.Time) error {
 	run := min(first.perRow, second.perRow) * float64(t.plan.Dataset.Rows()) / float64(t.workers)
 	budget := min(run*trialShare, trialMost.Seconds())
 	if budget < slopeLeast.Seconds() {
-		return fmt.Errorf("%s rows are done too soon to measure on", humanize.Comma(t.plan.Dataset.Rows()))
+		return t.tooSoon()
 	}
 	for before, last := first, second; len(t.arms) < len(t.slope) && before.perRow > last.perRow*slopeGain; {
 		size := t.slope[len(t.arms)]

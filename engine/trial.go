@@ -40,7 +40,11 @@ const (
 func (t *trial) try(ctx context.Context, s *scoring, c *Choice) error {
 	started := time.Now()
 	t.scoring = s
-	switch err := t.run(ctx, started); {
+	err := t.run(ctx, started)
+	if _, none := errors.AsType[noRounds](err); none && len(t.slope) > 0 {
+		err = t.measureSlope(ctx, started)
+	}
+	switch {
 	case errors.Is(err, ErrInternal):
 		return err
 	case err != nil:
@@ -160,14 +164,21 @@ func (t *trial) read(ctx context.Context, rows int) error {
 	return err
 }
 
+// noRounds says in words why there can be no rounds of a trial.
+type noRounds struct{ error }
+
+// Unwrap gives the reason, which may be a fault of ours.
+func (n noRounds) Unwrap() error { return n.error }
+
+func (t *trial) tooSoon() error {
+	return fmt.Errorf("%s rows are done too soon to measure on", humanize.Comma(t.plan.Dataset.Rows()))
+}
+
 // run measures, from started on. Its error says in words why it could not.
 func (t *trial) run(ctx context.Context, started time.Time) error {
 	t.reading.Wait()
-	if t.unable != nil && len(t.slope) > 0 {
-		return t.measureSlope(ctx, started)
-	}
 	if t.unable != nil {
-		return t.unable
+		return noRounds{t.unable}
 	}
 	p, sizes, warm, rows := t.plan, t.sizes, t.sizes[0], t.rows
 	first := t.arm(warm)
@@ -182,18 +193,12 @@ func (t *trial) run(ctx context.Context, started time.Time) error {
 	rate := float64(t.workers) / first.perRow
 	t.drop() // most runs are too short, and need no more rows than these
 	budget := min(time.Duration(float64(p.Dataset.Rows())/rate*trialShare*float64(time.Second)), trialMost)
-	if budget < trialLeast && len(t.slope) > 0 {
-		return t.measureSlope(ctx, started)
-	}
 	if budget < trialLeast {
-		return fmt.Errorf("%s rows are done too soon to measure on", humanize.Comma(p.Dataset.Rows()))
+		return noRounds{t.tooSoon()}
 	}
 	left := budget - time.Since(started)
-	if sizes = t.fit(sizes, min(rows, int(left.Seconds()*rate))); sizes == nil && len(t.slope) > 0 {
-		return t.measureSlope(ctx, started)
-	}
-	if sizes == nil {
-		return fmt.Errorf("a measurement would have taken more than %s", budget.Round(time.Millisecond))
+	if sizes = t.fit(sizes, min(rows, int(left.Seconds()*rate))); sizes == nil {
+		return noRounds{fmt.Errorf("a measurement would have taken more than %s", budget.Round(time.Millisecond))}
 	}
 	if err := t.read(ctx, t.held); err != nil {
 		return err
