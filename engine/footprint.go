@@ -137,7 +137,7 @@ type footprint struct {
 }
 
 func (p *Plan) footprint() *footprint {
-	f := &footprint{model: p.modelBytes(), parsed: p.parsedBytes(), device: p.Options.Provider != ort.CPU, filtered: p.where != nil, rows: p.Dataset.Rows(), parts: len(p.Parts), tensor: p.rowBytes(), result: p.resultBytes()}
+	f := &footprint{model: p.modelBytes(), parsed: p.ParsedBytes(), device: p.Options.Provider != ort.CPU, filtered: p.where != nil, rows: p.Dataset.Rows(), parts: len(p.Parts), tensor: p.rowBytes(), result: p.resultBytes()}
 	if len(p.Options.PartitionBy) > 0 {
 		f.sorted = 3 * spillBytes // as gathered, joined and in order
 	}

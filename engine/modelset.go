@@ -168,9 +168,9 @@ const (
 	parsedTreesByORT = 13
 )
 
-// parsedBytes is what comes to modelBytes while a model is parsed, by millrace and then, for
+// ParsedBytes is what comes to modelBytes while a model is parsed, by millrace and then, for
 // a session, by ONNX Runtime: of the one that takes most, since they come one after the other.
-func (p *Plan) parsedBytes() (bytes int64) {
+func (p *Plan) ParsedBytes() (bytes int64) {
 	for i := range p.models {
 		times := int64(parsedWeights)
 		for _, o := range p.models[i].Operators {

@@ -168,10 +168,8 @@ func (o *rewriteOptions) checkOutput(m *models.Model) error {
 		return fmt.Errorf("%w: %s is a directory: name a file in it", ledger.ErrOutput, o.Output)
 	case !o.Force:
 		return fmt.Errorf("%w: %s (--force replaces it)", ledger.ErrExists, o.Output)
-	default:
-		if model, err := os.Stat(o.Model); err == nil && os.SameFile(model, info) {
-			return fmt.Errorf("%w: --output is the model itself; write another file", engine.ErrUsage)
-		}
+	case sameFile(o.Model, o.Output):
+		return fmt.Errorf("%w: --output is the model itself; write another file", engine.ErrUsage)
 	}
 	if len(m.External) == 0 {
 		return nil

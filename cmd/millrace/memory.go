@@ -97,7 +97,7 @@ func limitHeap(plan *engine.Plan) (restore func()) {
 		limit += ballastBytes
 	}
 	before := debug.SetMemoryLimit(limit)
-	if plan.Explain().Memory.Parsed >= muchParsedBytes {
+	if plan.ParsedBytes() >= muchParsedBytes {
 		// What was parsed of the model to check it is garbage, which nothing would collect
 		// before a session takes as much again.
 		debug.FreeOSMemory()

@@ -228,7 +228,7 @@ func (w *listing) found(key string) found {
 // below lists an object in a folder, by the rest of its key from there.
 func (w *listing) below(o *blob.ListObject, rest string) {
 	if folder, format := dataset.TableOf(o.Key); format != "" && w.table == nil {
-		w.table = dataset.ErrTable(w.at.of(folder).String(), format)
+		w.table = dataset.TableError(w.at.of(folder).String(), format)
 	}
 	for element := range strings.SplitSeq(rest, "/") {
 		if dataset.Hidden(element) {

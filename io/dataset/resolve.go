@@ -231,7 +231,7 @@ func (w *walker) walk(dir string, above []fs.FileInfo) error {
 	for _, entry := range entries {
 		path := filepath.Join(dir, entry.Name())
 		if folder, table := TableOf(filepath.ToSlash(path)); table != "" {
-			return ErrTable(cmp.Or(folder, dir), table)
+			return TableError(cmp.Or(folder, dir), table)
 		}
 		if hidden(entry.Name()) {
 			continue

@@ -30,8 +30,8 @@ func TableOf(path string) (folder, format string) {
 	return "", ""
 }
 
-// ErrTable says that a folder is a table, as TableOf tells it. It wraps ErrInput.
-func ErrTable(folder, format string) error {
+// TableError says that a folder is a table, as TableOf tells it. It wraps ErrInput.
+func TableError(folder, format string) error {
 	return asInput(fmt.Errorf("folder %q is a table of the format %s: which of its files and rows are current only the table's metadata tell, "+
 		"and these are not read; name the current files, as the table's library lists them, or score a copy that it wrote", folder, format))
 }
