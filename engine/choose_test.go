@@ -237,18 +237,18 @@ func TestTrial(t *testing.T) {
 	if len(choice.Tried) != 2 || choice.BatchRows != 128 && choice.BatchRows != 512 {
 		t.Errorf("decided %+v; want one of the two sizes tried", choice)
 	}
-	trial.ended(t, live)
+	endTrial(t, &trial, live)
 }
 
-// ended closes a trial and what it had, which leaves of ONNX Runtime what was live before.
-func (t *trial) ended(test *testing.T, live ort.LiveCounts) {
-	test.Helper()
-	t.close()
-	if err := errors.Join(t.scoring.close(), t.plan.Close()); err != nil {
-		test.Error(err)
+// endTrial closes a trial and what it had, which leaves of ONNX Runtime what was live before.
+func endTrial(t *testing.T, trial *trial, live ort.LiveCounts) {
+	t.Helper()
+	trial.close()
+	if err := errors.Join(trial.scoring.close(), trial.plan.Close()); err != nil {
+		t.Error(err)
 	}
 	if now := ort.Live(); now != live {
-		test.Errorf("%+v of ONNX Runtime are live; were %+v", now, live)
+		t.Errorf("%+v of ONNX Runtime are live; were %+v", now, live)
 	}
 }
 

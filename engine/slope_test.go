@@ -100,5 +100,5 @@ func TestMeasureSlope(t *testing.T) {
 	if len(choice.Tried) != 2 || choice.Tried[0].Laps%slopeLaps != 0 || choice.BatchRows < 16 || choice.BatchRows > 4096 || !strings.Contains(choice.Reason, "batches of 16 to 64 rows") {
 		t.Errorf("decided %+v; want a size between 16 and 4,096, of two tried", choice)
 	}
-	trial.ended(t, live)
+	endTrial(t, trial, live)
 }

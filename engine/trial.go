@@ -41,7 +41,7 @@ func (t *trial) try(ctx context.Context, s *scoring, c *Choice) error {
 	started := time.Now()
 	t.scoring = s
 	err := t.run(ctx, started)
-	if _, none := errors.AsType[noRounds](err); none && len(t.slope) > 0 {
+	if _, none := errors.AsType[noRoundsError](err); none && len(t.slope) > 0 {
 		err = t.measureSlope(ctx, started)
 	}
 	switch {
@@ -164,11 +164,11 @@ func (t *trial) read(ctx context.Context, rows int) error {
 	return err
 }
 
-// noRounds says in words why there can be no rounds of a trial.
-type noRounds struct{ error }
+// noRoundsError says in words why there can be no rounds of a trial.
+type noRoundsError struct{ error }
 
 // Unwrap gives the reason, which may be a fault of ours.
-func (n noRounds) Unwrap() error { return n.error }
+func (n noRoundsError) Unwrap() error { return n.error }
 
 func (t *trial) tooSoon() error {
 	return fmt.Errorf("%s rows are done too soon to measure on", humanize.Comma(t.plan.Dataset.Rows()))
@@ -178,7 +178,7 @@ func (t *trial) tooSoon() error {
 func (t *trial) run(ctx context.Context, started time.Time) error {
 	t.reading.Wait()
 	if t.unable != nil {
-		return noRounds{t.unable}
+		return noRoundsError{t.unable}
 	}
 	p, sizes, warm, rows := t.plan, t.sizes, t.sizes[0], t.rows
 	first := t.arm(warm)
@@ -194,11 +194,11 @@ func (t *trial) run(ctx context.Context, started time.Time) error {
 	t.drop() // most runs are too short, and need no more rows than these
 	budget := min(time.Duration(float64(p.Dataset.Rows())/rate*trialShare*float64(time.Second)), trialMost)
 	if budget < trialLeast {
-		return noRounds{t.tooSoon()}
+		return noRoundsError{t.tooSoon()}
 	}
 	left := budget - time.Since(started)
 	if sizes = t.fit(sizes, min(rows, int(left.Seconds()*rate))); sizes == nil {
-		return noRounds{fmt.Errorf("a measurement would have taken more than %s", budget.Round(time.Millisecond))}
+		return noRoundsError{fmt.Errorf("a measurement would have taken more than %s", budget.Round(time.Millisecond))}
 	}
 	if err := t.read(ctx, t.held); err != nil {
 		return err
