@@ -136,6 +136,13 @@ func (c *blocks) have(id blockID) *block {
 	return b
 }
 
+// hold begins another use of a block that the caller uses.
+func (c *blocks) hold(b *block) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b.users++
+}
+
 // put ends a use.
 func (c *blocks) put(b *block) {
 	c.mu.Lock()
@@ -262,10 +269,9 @@ func (c *blocks) madeRoomLocked() {
 func (c *blocks) waitForRoom(ctx context.Context) error {
 	for {
 		c.mu.Lock()
-		room, free := c.room, c.budget-c.bytes+c.unused
-		enough := min(requestBlocks*blockBytes, c.budget/leastBlocks)
+		room, enough := c.room, c.roomyLocked()
 		c.mu.Unlock()
-		if free >= enough {
+		if enough {
 			return nil
 		}
 		select {
@@ -274,6 +280,17 @@ func (c *blocks) waitForRoom(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// roomy says whether there is room for a request of the usual size.
+func (c *blocks) roomy() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.roomyLocked()
+}
+
+func (c *blocks) roomyLocked() bool {
+	return c.budget-c.bytes+c.unused >= min(requestBlocks*blockBytes, c.budget/leastBlocks)
 }
 
 // forget drops all blocks of an object that are not in use.

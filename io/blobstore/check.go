@@ -55,6 +55,27 @@ func (v *verifier) addLocked(index int64, data []byte) {
 	}
 }
 
+// summedUp is the block that the digest waits for.
+func (v *verifier) summedUp() int64 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.next
+}
+
+// sumUpAndPass sums a block up before anyone reads it: once read its memory may go, and that
+// of those behind it, which came before it did.
+func (o *object) sumUpAndPass(b *block) error {
+	if err := o.verifier.arrived(b.id.index, b.data); err != nil {
+		return err
+	}
+	o.catchUp()
+	o.store.blocks.hold(b)
+	o.store.blocks.came(b, nil)
+	o.catchUp() // the one before it may have come meanwhile, and found this on its way
+	o.store.blocks.put(b)
+	return nil
+}
+
 // catchUp adds blocks that came before the digest got to them, while they are held.
 func (o *object) catchUp() {
 	v := o.verifier
@@ -155,20 +176,11 @@ func (o *object) sumUpAgain(ctx context.Context) error {
 func (o *object) sumUp(ctx context.Context) error {
 	o.catchUp()
 	v := o.verifier
-	v.mu.Lock()
-	next := v.next
-	v.mu.Unlock()
-	if next*blockBytes >= o.found.size {
-		return nil
-	}
-	ctx, stop := context.WithCancel(ctx)
-	var ahead sync.WaitGroup
-	defer ahead.Wait()
-	defer stop()
-	rest := []format.Range{o.from(next)}
-	ahead.Go(func() { _ = o.Ahead(ctx, rest) }) // readBlock has its error
+	next := v.summedUp()
+	asked := next // for blocks before it; by nobody else, so that none is asked for twice
 	data := make([]byte, blockBytes)
 	for ; next*blockBytes < o.found.size; next++ {
+		asked = o.fetchFrom(max(asked, next))
 		end := (next/requestBlocks + 1) * requestBlocks * blockBytes // of the request that it would come by
 		piece := data[:o.sizeOf(next)]
 		if _, err := o.readBlock(ctx, piece, next*blockBytes, min(end, o.found.size)); err != nil {
@@ -181,9 +193,15 @@ func (o *object) sumUp(ctx context.Context) error {
 	return nil
 }
 
-// from are the bytes of an object's blocks from one on.
-func (o *object) from(first int64) format.Range {
-	return format.Range{Offset: first * blockBytes, Length: o.found.size - first*blockBytes}
+// fetchFrom has blocks fetched from one on, as long as there is room for requests of the
+// usual size, and gives the first that it has not.
+func (o *object) fetchFrom(index int64) int64 {
+	a := &aheadRun{object: o}
+	defer a.flush()
+	for index*blockBytes < o.found.size && (len(a.run) > 0 || o.store.blocks.roomy()) && a.take(index, o.sizeOf(index)) {
+		index++
+	}
+	return index
 }
 
 // corrupted words that bytes came as no store has them.

@@ -156,9 +156,6 @@ func (o *object) fetchRun(run []*block) {
 	for _, b := range run[came:] {
 		o.store.blocks.came(b, err)
 	}
-	if o.verifier != nil {
-		o.catchUp()
-	}
 }
 
 // requestRun asks for the bytes of blocks once, and says how many blocks came whole.
@@ -179,12 +176,11 @@ func (o *object) requestRun(ctx context.Context, run []*block) (came int, err er
 		if _, err := io.ReadFull(r, b.data); err != nil {
 			return came, bodyError(err)
 		}
-		if o.verifier != nil {
-			if err := o.verifier.arrived(b.id.index, b.data); err != nil {
-				return came, err
-			}
+		if o.verifier == nil {
+			o.store.blocks.came(b, nil)
+		} else if err := o.sumUpAndPass(b); err != nil {
+			return came, err
 		}
-		o.store.blocks.came(b, nil)
 		came++
 	}
 	return came, nil
@@ -256,34 +252,37 @@ func (a *aheadRun) add(ctx context.Context, index, bytes int64) error {
 	if o.verifier != nil {
 		a.fill(index)
 	}
-	for {
-		b, mine := o.store.blocks.get(blockID{o, index}, o.sizeOf(index), false)
-		switch {
-		case b == nil: // there is none: what was gathered must not wait for it
-			a.flush()
-			if err := o.store.blocks.waitForRoom(ctx); err != nil {
-				return err
-			}
-			continue
-		case mine:
-			o.store.blocks.want(b, bytes)
-			o.store.blocks.put(b) // wanted, it is kept
-			a.join(index)
-			a.run = append(a.run, b)
-		default:
-			o.store.blocks.want(b, bytes)
-			o.store.blocks.put(b)
+	for !a.take(index, bytes) {
+		a.flush() // what was gathered must not wait
+		if err := o.store.blocks.waitForRoom(ctx); err != nil {
+			return err
 		}
-		return nil
 	}
+	return nil
+}
+
+// take has a block fetched, and says whether there was room for it.
+func (a *aheadRun) take(index, bytes int64) bool {
+	o := a.object
+	b, mine := o.store.blocks.get(blockID{o, index}, o.sizeOf(index), false)
+	if b == nil {
+		return false
+	}
+	o.store.blocks.want(b, bytes)
+	o.store.blocks.put(b) // wanted, it is kept
+	if mine {
+		a.join(index)
+		a.run = append(a.run, b)
+	}
+	return true
 }
 
 // fill fetches what the verifier needs besides, up to a block.
 func (a *aheadRun) fill(index int64) {
 	o := a.object
 	o.filled.Lock()
-	next := o.filled.next
-	o.filled.next = max(next, index+1)
+	next := max(o.filled.next, o.verifier.summedUp())
+	o.filled.next = max(o.filled.next, index+1)
 	o.filled.Unlock()
 	for ; next < index; next++ {
 		b, mine := o.store.blocks.get(blockID{o, next}, o.sizeOf(next), false)
