@@ -217,6 +217,9 @@ func TestStreamBatchForBatch(t *testing.T) {
 
 // What a large record batch becomes does not wait beyond a size: it goes out as several.
 func TestStreamOfOneLargeBatch(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow, and shorter streams run the same at once")
+	}
 	const rows, piece = 3_000_000, 100_000 // of 16 bytes; a tenth is rejected
 	synctest.Test(t, func(t *testing.T) {
 		in := newFedStream(100, rows)

@@ -74,6 +74,7 @@ func answerFields(of reflect.Type, seen map[reflect.Type]bool) (names []string) 
 
 // Every flag is told of in a document, besides the help.
 func TestFlagsAreDocumented(t *testing.T) {
+	slow(t)
 	paths, err := filepath.Glob(filepath.Join("..", "..", "docs", "*.md"))
 	if err != nil {
 		t.Fatal(err)

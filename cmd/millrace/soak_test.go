@@ -74,6 +74,7 @@ func (s *soak) makeOld(t *testing.T, out string) {
 // TestSoakTerm stops starts with SIGTERM until one publishes: each exits 75, in the
 // time that it has to finish its parts.
 func TestSoakTerm(t *testing.T) {
+	slow(t)
 	s := newSoak(t)
 	stopped, runs := 0, max(soakRuns(t)/4, 3)
 	for i := range runs {

@@ -141,6 +141,9 @@ func fake(t *testing.T, path, version string) {
 }
 
 func TestLoadExplainsWhatItFound(t *testing.T) {
+	if testing.Short() {
+		t.Skip("eight processes, each of one goroutine")
+	}
 	library, ok := orttest.Path()
 	if !ok {
 		orttest.Library(t)

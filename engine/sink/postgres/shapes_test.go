@@ -129,6 +129,9 @@ func TestRowsOfOtherTypes(t *testing.T) {
 
 // TestColumnOfNulls: a column that has nulls alone fits one of any type, unless that is NOT NULL.
 func TestColumnOfNulls(t *testing.T) {
+	if testing.Short() {
+		t.Skip("about types, and nothing runs at once")
+	}
 	s := pgtest.Start(t)
 	s.Must(t, "CREATE TYPE mood AS ENUM ('a', 'b'); CREATE DOMAIN positive AS bigint CHECK (VALUE > 0)")
 	for _, declared := range []string{"bigint", "text", "numeric(4,1)", "timestamp(0)", "jsonb", "json[]", "inet", "mood", "positive", "real[]", "interval"} {
