@@ -70,7 +70,7 @@ machine.`,
 func (o *benchOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.SortFlags = false
 	o.addJobFlags(fs, "batch-size", "workers", "intra-op-threads", "report") // which are swept, or another page
-	fs.StringVarP(&o.Model, "model", "m", "", "the model: path of an .onnx `FILE`")
+	fs.StringVarP(&o.Model, "model", "m", "", "the model: path or URI of an .onnx `FILE`")
 	fs.StringArrayVarP(&o.Inputs, "input", "i", nil, "input `FILE`, directory or quoted glob of Parquet or Arrow files, as for score; repeatable")
 	fs.Int64Var(&o.rows, "rows", 0, "without --input: how many `ROWS` of data to make, shaped like the model's signature")
 	fs.Float64Var(&o.nullShare, "null-share", 0.05, "`SHARE` of nulls in made columns of floats")

@@ -27,7 +27,7 @@ type initOptions struct {
 
 func (o *initOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.SortFlags = false
-	fs.StringVarP(&o.model, "model", "m", "", "the model: path of an .onnx `FILE`")
+	fs.StringVarP(&o.model, "model", "m", "", "the model: path or URI of an .onnx `FILE`")
 	fs.StringArrayVarP(&o.inputs, "input", "i", nil, "input `FILE`, directory or quoted glob of Parquet, Arrow, CSV or JSON Lines files; repeatable")
 	fs.StringVarP(&o.output, "output", "o", "job.yaml", "the job `FILE` to write, or - for stdout; one that is there is left alone")
 	fs.StringArrayVar(&o.ids, "ids", nil, "comma separated `COLUMNS` that identify a row (default: id, if there is one)")

@@ -36,7 +36,7 @@ type rewriteOptions struct {
 
 func (o *rewriteOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.SortFlags = false
-	fs.StringVarP(&o.Model, "model", "m", "", "the model: path of an .onnx `FILE`")
+	fs.StringVarP(&o.Model, "model", "m", "", "the model: path or URI of an .onnx `FILE`")
 	fs.StringVarP(&o.Output, "output", "o", "", "the .onnx `FILE` to write; a model whose tensors lie in other files needs it in the same folder")
 	fs.BoolVar(&o.Force, "force", false, "replace the output if it exists, in one step")
 	fs.BoolVar(&o.DropLabels, "drop-labels", false, "leave predicted labels that are strings out of the outputs, since no device holds strings")
@@ -114,7 +114,7 @@ func runRewrite(ctx context.Context, o *rewriteOptions, common *commonOptions, s
 	if err := o.validate(); err != nil {
 		return err
 	}
-	was, err := models.Open(o.Model, models.Options{SHA256: o.ModelSHA256})
+	was, err := models.Open(o.Model, models.Options{SHA256: o.ModelSHA256, Fetch: engine.FetchModel(ctx, common.stores())})
 	if err != nil {
 		return err
 	}

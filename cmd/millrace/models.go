@@ -21,7 +21,7 @@ type modelFlags struct {
 }
 
 func (o *modelFlags) AddFlags(fs *pflag.FlagSet) {
-	fs.StringArrayVarP(&o.models, "model", "m", nil, "the model: path of an .onnx `FILE`; or, repeated, NAME=FILE of several that score the same rows in one pass, the first of which the others are compared with (docs/models.md)")
+	fs.StringArrayVarP(&o.models, "model", "m", nil, "the model: path or URI of an .onnx `FILE`; or, repeated, NAME=FILE of several that score the same rows in one pass, the first of which the others are compared with (docs/models.md)")
 }
 
 // addSumFlag adds the flag that pins models.

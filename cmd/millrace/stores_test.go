@@ -94,6 +94,20 @@ func TestScoreFromABucket(t *testing.T) {
 		t.Errorf("inspect says %+v, %v; want 100,000 rows", inspected, err)
 	}
 	must([]string{"inspect", remoteModel, "--endpoint", proxy.URL})
+	var rewritten struct {
+		OutputSHA256 string `json:"output_sha256"`
+	}
+	digests := map[string]bool{}
+	for i, from := range []string{remoteModel, model} {
+		stdout := must([]string{"rewrite", "--model", from, "--output", filepath.Join(dir, fmt.Sprint(i, ".onnx")), "--check-rows", "0", "--endpoint", proxy.URL, "--json"})
+		if err := json.Unmarshal([]byte(stdout), &rewritten); err != nil {
+			t.Error(err)
+		}
+		digests[rewritten.OutputSHA256] = true
+	}
+	if len(digests) != 1 || digests[""] {
+		t.Errorf("a model of the bucket and its file are rewritten to %v; want one digest", digests)
+	}
 
 	// A job file names the server too.
 	job := filepath.Join(dir, "job.yaml")

@@ -21,7 +21,7 @@ import (
 type Job struct {
 	Parameters map[string]Parameter `json:"parameters,omitempty" doc:"values that --set NAME=VALUE gives when a run is started; ${name} stands for one. Without this key every ${name} is a text that must be given"`
 
-	Model       string            `json:"model,omitempty" flag:"-" expand:"path" doc:"the model: path of an .onnx file"`
+	Model       string            `json:"model,omitempty" flag:"-" expand:"path" doc:"the model: path or URI of an .onnx file"`
 	ModelSHA256 string            `json:"model_sha256,omitempty" flag:"-" pattern:"^[0-9a-fA-F]{64}$" form:"64 hexadecimal digits" expand:"text" doc:"any model file with another SHA-256 is refused"`
 	Models      []ModelEntry      `json:"models,omitempty" doc:"in place of model, several models that score the same rows in one pass; the others are compared with the first"`
 	Input       OneOrMore         `json:"input,omitempty" alike:"inputs,data,dataset" expand:"path" doc:"a file, directory or glob of Parquet, Arrow, CSV or JSON Lines files, or a list of them, read in that order; - is standard input, an Arrow IPC stream"`
