@@ -174,3 +174,56 @@ func sameButNames(a, b arrow.DataType) bool {
 	clean := strings.NewReplacer("element", "item")
 	return clean.Replace(a.String()) == clean.Replace(b.String())
 }
+
+// A struct that is null has no values in Parquet, whatever its fields hold there, as in
+// arrays that others masked.
+func TestNullStructsOverValues(t *testing.T) {
+	rows := []string{"null", "2", "4", "1", "3"}
+	fields := map[string]struct {
+		typ    arrow.DataType
+		values func(string) string
+	}{
+		"decimal128":      {&arrow.Decimal128Type{Precision: 38, Scale: 2}, func(v string) string { return v }},
+		"decimal256":      {&arrow.Decimal256Type{Precision: 60, Scale: 2}, func(v string) string { return v }},
+		"int64":           {arrow.PrimitiveTypes.Int64, func(v string) string { return v }},
+		"list":            {arrow.ListOf(arrow.PrimitiveTypes.Int64), func(v string) string { return "[" + v + "," + v + "]" }},
+		"fixed size list": {arrow.FixedSizeListOf(2, arrow.PrimitiveTypes.Int64), func(v string) string { return "[" + v + "," + v + "]" }},
+		"map":             {arrow.MapOf(arrow.BinaryTypes.String, arrow.PrimitiveTypes.Int64), func(v string) string { return `[{"key":"a","value":` + v + `}]` }},
+		"dictionary":      {&arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: &arrow.Decimal128Type{Precision: 38}}, func(v string) string { return v }},
+		"struct":          {arrow.StructOf(arrow.Field{Name: "x", Type: &arrow.Decimal128Type{Precision: 38}, Nullable: true}), func(v string) string { return `{"x":` + v + `}` }},
+	}
+	for name, c := range fields {
+		t.Run(name, func(t *testing.T) {
+			mem := checked(t)
+			values := make([]string, len(rows))
+			for i, v := range rows {
+				values[i] = c.values(v)
+			}
+			under := fromJSON(t, mem, c.typ, "["+strings.Join(values, ",")+"]")
+			defer under.Release()
+			for _, nulls := range []byte{0b01000, 0b00110, 0b10001} {
+				validity := memory.NewBufferBytes([]byte{^nulls})
+				typ := arrow.StructOf(arrow.Field{Name: "v", Type: c.typ, Nullable: true})
+				data := array.NewData(typ, len(rows), []*memory.Buffer{validity}, []arrow.ArrayData{under.Data()}, array.UnknownNullCount, 0)
+				whole := array.NewStructData(data)
+				data.Release()
+				for _, from := range []int64{0, 1} {
+					in := array.NewSlice(whole, from, int64(len(rows)))
+					batch := batchOf(in, true)
+					r := open(t, write(t, format.WriteOptions{Allocator: mem}, batch), format.ReadOptions{Allocator: mem})
+					got, _, err := readAll(r, []int{0}, len(rows), mem)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if g, w := valueStrings(got[0]), valueStrings(in); g != w {
+						t.Errorf("nulls %05b from row %d: values read = %s; want %s", nulls, from, g, w)
+					}
+					release(got)
+					batch.Release()
+					in.Release()
+				}
+				whole.Release()
+			}
+		})
+	}
+}

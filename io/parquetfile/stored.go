@@ -186,8 +186,9 @@ func structToStored(a *array.Struct, t *arrow.StructType, mem memory.Allocator) 
 		}
 	}()
 	for i := range a.NumField() {
-		field := a.Field(i) // already cut to the struct's rows
+		field := fieldOf(a, i, mem)
 		c, err := toStored(field, t.Field(i).Type, mem)
+		field.Release()
 		if err != nil {
 			return nil, err
 		}
@@ -204,6 +205,34 @@ func structToStored(a *array.Struct, t *arrow.StructType, mem memory.Allocator) 
 	data := array.NewData(t, a.Len(), []*memory.Buffer{validity}, children, a.NullN(), 0)
 	defer data.Release()
 	return array.NewStructData(data), nil
+}
+
+// fieldOf is a field of a struct, cut to its rows, without values where the struct is
+// null: the encoder gives decimals below a null struct the place of later ones, and
+// refuses lists there (arrow-go 18.8.0). The caller releases it.
+func fieldOf(a *array.Struct, i int, mem memory.Allocator) arrow.Array {
+	field := a.Field(i)
+	if a.NullN() == 0 || field.DataType().ID() == arrow.NULL {
+		field.Retain()
+		return field
+	}
+	of, d := a.Data(), field.Data()
+	validity := memory.NewResizableBuffer(mem)
+	defer validity.Release()
+	validity.Resize(int(bitutil.BytesForBits(int64(d.Offset() + d.Len()))))
+	clear(validity.Bytes())
+	own := d.Buffers()[0]
+	if own == nil || own.Len() == 0 {
+		bitutil.CopyBitmap(of.Buffers()[0].Bytes(), of.Offset(), d.Len(), validity.Bytes(), d.Offset())
+	} else {
+		bitutil.BitmapAnd(of.Buffers()[0].Bytes(), own.Bytes(), int64(of.Offset()), int64(d.Offset()), validity.Bytes(), int64(d.Offset()), int64(d.Len()))
+	}
+	data := array.NewData(d.DataType(), d.Len(), append([]*memory.Buffer{validity}, d.Buffers()[1:]...), d.Children(), array.UnknownNullCount, d.Offset())
+	defer data.Release()
+	if dictionary, ok := d.Dictionary().(*array.Data); ok && dictionary != nil {
+		data.SetDictionary(dictionary)
+	}
+	return array.MakeFromData(data)
 }
 
 func cutBits(b *memory.Buffer, offset, n int, mem memory.Allocator) *memory.Buffer {
