@@ -404,6 +404,7 @@ func TestRefused(t *testing.T) {
 		{"UTF-16", "\xff\xfea\x00", lines.Options{}, "--encoding utf-16"},
 		{"UTF-16 without a mark", "a\x00,\x00b\x00\n\x00", lines.Options{}, "--encoding utf-16le"},
 		{"a name twice", "a,b,a\n", lines.Options{}, `names column "a" twice, at 1 and 3`},
+		{"a name in another encoding", "x,pr\xe9nom\n1,2\n", lines.Options{}, `the name "pr\xe9nom" of column 2 is no UTF-8; say what the text is, such as by --encoding windows-1252`},
 		{"numbers for names", "1,2\n3,4\n", lines.Options{}, "--header none"},
 		{"lines that end with CR alone", "a,b\r1,2\r", lines.Options{}, "tr '\\r' '\\n'"},
 		{"an open quote in the header", "a,\"b\n1,2\n", lines.Options{}, "first line"},
