@@ -331,6 +331,7 @@ func TestReads(t *testing.T) {
 		{"integers beyond 64 bits keep their digits", "a\n184467440737095516150\n1\n", lines.Options{}, `[string] [[184467440737095516150] [1]]`},
 		{"no-break spaces and line ends are no blanks", "a,b,c\n\"1\n\",2\u00a0, \t3\t\n", lines.Options{}, "[string string int64] [[1\n 2\u00a0 3]]"},
 		{"fractions without a zero before them", "a,b,c\n.5,-.5,5.\n.25,+.5,1\n", lines.Options{}, `[float64 float64 float64] [[0.5 -0.5 5] [0.25 0.5 1]]`},
+		{"a number beyond all, before others and behind", "a,b,c\n1e400,1.5,0.1e308\n1.5,1e400,1e307\n", lines.Options{}, `[string string float64] [[1e400 1.5 1e+307] [1.5 1e400 1e+307]]`},
 		{"no value at all", "a,b\n,1\n,2\n", lines.Options{}, `[null int64] [[<null> 1] [<null> 2]]`},
 		{"no header", "1,x\n2,y\n", lines.Options{Header: lines.HeaderNone}, `[int64 string] [[1 x] [2 y]]`},
 		{"another delimiter", "a;b\n1;2,5\n", lines.Options{Delimiter: ";"}, `[int64 string] [[1 2,5]]`},
