@@ -130,13 +130,12 @@ func (o *streamOut) account() ledger.Output {
 	return out
 }
 
-// emptyRecord is a record batch of no rows; the caller releases it.
+// emptyRecord is a record batch of no rows; the caller releases it. No builder makes its
+// columns: arrow-go has none for dictionaries of some values, large texts among them.
 func emptyRecord(schema *arrow.Schema) arrow.RecordBatch {
 	columns := make([]arrow.Array, schema.NumFields())
 	for i, f := range schema.Fields() {
-		b := array.NewBuilder(memory.DefaultAllocator, f.Type)
-		columns[i] = b.NewArray()
-		b.Release()
+		columns[i] = arrowfile.WithoutRows(f.Type, memory.DefaultAllocator)
 	}
 	defer releaseAll(columns)
 	return array.NewRecordBatch(schema, columns, 0)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -64,7 +65,7 @@ func newMerger(schema *arrow.Schema, mem memory.Allocator) (_ *merger, err error
 func (m *merger) find(t arrow.DataType) {
 	switch t := t.(type) {
 	case *arrow.DictionaryType:
-		empty := withoutRows(t.ValueType, m.mem)
+		empty := WithoutRows(t.ValueType, m.mem)
 		defer empty.Release()
 		data := empty.Data().(*array.Data)
 		data.Retain()
@@ -130,33 +131,92 @@ func (m *merger) whole(schema *arrow.Schema) (arrow.RecordBatch, error) {
 	}
 	columns := make([]arrow.Array, schema.NumFields())
 	for i, f := range schema.Fields() {
-		columns[i] = withoutRows(f.Type, m.mem)
+		columns[i] = WithoutRows(f.Type, m.mem)
 		defer columns[i].Release()
 	}
 	none := array.NewRecordBatch(schema, columns, 0)
 	defer none.Release()
 	return m.rebuild(none, func(d *merged, data arrow.ArrayData) (arrow.ArrayData, error) {
-		dict := d.first
-		dict.Retain()
-		if len(d.added) > 0 {
-			dict.Release()
-			var err error
-			if dict, err = array.Concatenate(append([]arrow.Array{d.first}, d.added...), m.mem); err != nil {
-				return nil, err
-			}
+		dict, err := d.all(m.mem)
+		if err != nil {
+			return nil, err
 		}
 		defer dict.Release()
 		return array.NewDataWithDictionary(data.DataType(), 0, data.Buffers(), 0, 0, dict.Data().(*array.Data)), nil
 	})
 }
 
-// withoutRows is an array without rows, which the caller releases. It is cut from one that
+// WithoutRows is an array without rows, which the caller releases. It is cut from one that
 // has a row: of none, arrow-go makes the offsets of large lists within lists and maps too
 // short, and its writer panics at them (18.8.0).
-func withoutRows(t arrow.DataType, mem memory.Allocator) arrow.Array {
+func WithoutRows(t arrow.DataType, mem memory.Allocator) arrow.Array {
 	row := array.MakeArrayOfNull(mem, t, 1)
 	defer row.Release()
 	return array.NewSlice(row, 0, 0)
+}
+
+// all are the values as they are now; the caller releases them.
+func (d *merged) all(mem memory.Allocator) (arrow.Array, error) {
+	if len(d.added) == 0 {
+		d.first.Retain()
+		return d.first, nil
+	}
+	return array.Concatenate(append([]arrow.Array{d.first}, d.added...), mem)
+}
+
+// UnderOneDictionary gives batches of one schema, one at least, in which a column's dictionary
+// is the same in all of them, so that they can be joined: arrow-go joins others for some types
+// of values only. The caller releases them. Its error wraps format.ErrColumnType where
+// dictionaries cannot be one.
+func UnderOneDictionary(batches []arrow.RecordBatch, mem memory.Allocator) (alike []arrow.RecordBatch, err error) {
+	m, err := newMerger(batches[0].Schema(), mem)
+	if err != nil {
+		return nil, err
+	}
+	alike = slices.Clone(batches)
+	for _, b := range alike {
+		b.Retain()
+	}
+	if m == nil {
+		return alike, nil
+	}
+	defer m.release()
+	all := make(map[*merged]arrow.Array, len(m.dicts))
+	defer func() {
+		for _, a := range all {
+			a.Release()
+		}
+		if err != nil {
+			for _, b := range alike {
+				b.Release()
+			}
+			alike = nil
+		}
+	}()
+	change := func(to func(arrow.RecordBatch) (arrow.RecordBatch, error)) error {
+		for i, b := range alike {
+			changed, err := to(b)
+			if err != nil {
+				return err
+			}
+			b.Release()
+			alike[i] = changed
+		}
+		return nil
+	}
+	if err := change(m.batch); err != nil {
+		return alike, err
+	}
+	for _, d := range m.dicts {
+		if all[d], err = d.all(mem); err != nil {
+			return alike, err
+		}
+	}
+	return alike, change(func(b arrow.RecordBatch) (arrow.RecordBatch, error) {
+		return m.rebuild(b, func(d *merged, data arrow.ArrayData) (arrow.ArrayData, error) {
+			return array.NewDataWithDictionary(data.DataType(), data.Len(), data.Buffers(), data.NullN(), data.Offset(), all[d].Data().(*array.Data)), nil
+		})
+	})
 }
 
 // rebuild replaces every dictionary array within a batch.

@@ -142,6 +142,10 @@ func (s *Stream) recognise() error {
 		return unsupported("it is an Arrow IPC file and not a stream; give a file by its name, or write a stream (pyarrow.ipc.new_stream)")
 	case bytes.HasPrefix(head, []byte("PAR1")):
 		return unsupported("it is a Parquet file and not an Arrow IPC stream; give a file by its name")
+	case bytes.HasPrefix(head, []byte("\x1f\x8b\x08")): // no length of a message of before Arrow 0.15, which eight divides
+		return unsupported("it is compressed as a whole by gzip; decompress it first, such as by gzip -dc")
+	case bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")):
+		return unsupported("it is compressed as a whole by zstd; decompress it first, such as by zstd -dc")
 	case len(head) == 8 && binary.LittleEndian.Uint32(head) != math.MaxUint32 && binary.LittleEndian.Uint32(head) > maxMetadataBytes:
 		return damaged("it is no Arrow IPC stream: it starts with %q", head)
 	}

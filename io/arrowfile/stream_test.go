@@ -256,6 +256,8 @@ func TestStreamRefuses(t *testing.T) {
 		{"nothing at all", nil, format.ErrDamaged, "empty"},
 		{"a file where a stream is wanted", all["all.arrow"], format.ErrUnsupported, "Arrow IPC file and not a stream"},
 		{"Parquet", []byte("PAR1\x15\x04\x15\x10"), format.ErrUnsupported, "Parquet"},
+		{"a stream within gzip", []byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03"), format.ErrUnsupported, "by gzip; decompress it first"},
+		{"a stream within zstd", []byte("\x28\xb5\x2f\xfd\x04\x00\x01\x00\x00\x00"), format.ErrUnsupported, "by zstd; decompress it first"},
 		{"text", []byte("id,score\n1,2\n"), format.ErrDamaged, `it starts with "id,score"`},
 		{"two streams in one input", append(bytes.Clone(stream), stream...), format.ErrUnsupported, "several streams"},
 		{"one byte after the end", append(bytes.Clone(stream), 1), format.ErrUnsupported, "follow the end"},

@@ -174,6 +174,9 @@ func namesOf(values []string) ([]string, error) {
 		if strings.IndexByte(v, 0) >= 0 {
 			return nil, fmt.Errorf("%w: the name %q of column %d has a NUL byte; it may be text in UTF-16, which --encoding utf-16le or utf-16be says", format.ErrUnsupported, v, i+1)
 		}
+		if !utf8.ValidString(v) { // no reader of an output would take it
+			return nil, fmt.Errorf("%w: the name %q of column %d is no UTF-8; say what the text is, such as by --encoding windows-1252 or latin-1", format.ErrUnsupported, v, i+1)
+		}
 		if first, twice := seen[v]; twice {
 			return nil, fmt.Errorf("%w: its header names column %q twice, at %d and %d; rename one of them, or name all by place with --header none", format.ErrUnsupported, v, first+1, i+1)
 		}

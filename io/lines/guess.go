@@ -81,10 +81,10 @@ func (g *guess) agrees(text []byte, from, to int) bool {
 		if digits <= 18 {
 			_, ok = parseInt64(text, from, to)
 		}
-	case number: // which fits: it has a point and no great exponent, or few digits
+	case number: // which fits: it has a point, or few digits, and is below 1e308
 		var d decimalText
 		d, ok = scanDecimal(text, from, to)
-		ok = ok && (digits <= 18 || d.exponent < 0)
+		ok = ok && (digits <= 18 || d.exponent < 0) && digits+d.exponent <= 308
 	case textKind:
 		ok = true
 	default:

@@ -7,6 +7,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/millrace/millrace/io/arrowfile"
 )
 
 // span gathers the rows of one.
@@ -65,24 +67,46 @@ func (s *span) joined(schema *arrow.Schema, mem memory.Allocator) (arrow.RecordB
 		whole.Retain()
 		return whole, nil
 	}
-	columns := make([]arrow.Array, 0, schema.NumFields())
+	whole, err := join(schema, s.slices, mem)
+	if err == nil {
+		return whole, nil
+	}
+	// It may be for dictionaries that differ, which can be made one.
+	alike, err := arrowfile.UnderOneDictionary(s.slices, mem)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		for _, b := range alike {
+			b.Release()
+		}
+	}()
+	return join(schema, alike, mem)
+}
+
+// join makes one batch of several.
+func join(schema *arrow.Schema, batches []arrow.RecordBatch, mem memory.Allocator) (arrow.RecordBatch, error) {
+	columns, rows := make([]arrow.Array, 0, schema.NumFields()), int64(0)
 	defer func() {
 		for _, c := range columns {
 			c.Release()
 		}
 	}()
-	pieces := make([]arrow.Array, len(s.slices))
+	for _, b := range batches {
+		rows += b.NumRows()
+	}
+	pieces := make([]arrow.Array, len(batches))
 	for i, f := range schema.Fields() {
-		for j, slice := range s.slices {
-			pieces[j] = slice.Column(i)
+		for j, b := range batches {
+			pieces[j] = b.Column(i)
 		}
 		column, err := array.Concatenate(pieces, mem)
 		if err != nil {
-			return nil, fmt.Errorf("column %q: join %d batches: %w", f.Name, len(pieces), err)
+			return nil, fmt.Errorf("column %q: %d record batches cannot be joined: %w; leave the column out, or have the rows in a file", f.Name, len(pieces), err)
 		}
 		columns = append(columns, column)
 	}
-	return array.NewRecordBatch(schema, columns, s.rows), nil
+	return array.NewRecordBatch(schema, columns, rows), nil
 }
 
 func (s *span) release() {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -140,6 +141,81 @@ func TestSpansAndDigestAreOfTheRowsAlone(t *testing.T) {
 			t.Errorf("%d rows came back of %d", at, n)
 		}
 	}
+}
+
+// Dictionaries that differ from batch to batch are made one, whatever their values are:
+// polars streams categories as large texts.
+func TestDictionariesThatDiffer(t *testing.T) {
+	values := []string{`["a","b"]`, `["b",null]`, `["c","a"]`}
+	for _, tc := range []struct {
+		of     arrow.DataType
+		values []string
+	}{
+		{arrow.BinaryTypes.String, values},
+		{arrow.BinaryTypes.LargeString, values},
+		{arrow.BinaryTypes.StringView, values},
+		{arrow.BinaryTypes.LargeBinary, []string{`["AA=="]`, `["AA==","AQ=="]`, `["AQ=="]`}},
+		{arrow.FixedWidthTypes.Boolean, []string{`[true]`, `[false]`, `[false,true]`}},
+	} {
+		dt := &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Uint32, ValueType: tc.of}
+		schema := arrow.NewSchema([]arrow.Field{{Name: "c", Type: dt, Nullable: true}, {Name: "l", Type: arrow.ListOf(dt), Nullable: true}}, nil)
+		w, err := Create(schema, Options{Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []string{}
+		for _, text := range tc.values {
+			batch := differing(t, schema, text)
+			for i := range 3 {
+				want = append(want, batch.Column(0).ValueStr(i), batch.Column(1).ValueStr(i))
+			}
+			if err := w.Write(batch); err != nil {
+				t.Fatalf("%s: %v", tc.of, err)
+			}
+			batch.Release()
+		}
+		s, err := w.Finish()
+		if err != nil {
+			t.Fatalf("%s: %v", tc.of, err)
+		}
+		got := []string{}
+		err = open(t, s).ReadSpan(context.Background(), 0, []int{0, 1}, func(b arrow.RecordBatch) error {
+			for i := range int(b.NumRows()) {
+				got = append(got, b.Column(0).ValueStr(i), b.Column(1).ValueStr(i))
+			}
+			return nil
+		})
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %v, %v; want %v", tc.of, got, err, want)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// differing are three rows, the last of which is null, of a dictionary of values: its last one,
+// its first, and lists of them.
+func differing(t *testing.T, schema *arrow.Schema, values string) arrow.RecordBatch {
+	t.Helper()
+	dt := schema.Field(0).Type.(*arrow.DictionaryType)
+	dictionary, _, err := array.FromJSON(memory.DefaultAllocator, dt.ValueType, strings.NewReader(values))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dictionary.Release()
+	indices, _, err := array.FromJSON(memory.DefaultAllocator, dt.IndexType, strings.NewReader(fmt.Sprintf("[%d,0,null]", dictionary.Len()-1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer indices.Release()
+	flat := array.NewDictionaryArray(dt, indices, dictionary)
+	defer flat.Release()
+	data := array.NewData(schema.Field(1).Type, 3, []*memory.Buffer{nil, memory.NewBufferBytes(arrow.Int32Traits.CastToBytes([]int32{0, 2, 2, 3}))}, []arrow.ArrayData{flat.Data()}, 0, 0)
+	defer data.Release()
+	lists := array.MakeFromData(data)
+	defer lists.Release()
+	return array.NewRecordBatch(schema, []arrow.Array{flat, lists}, 3)
 }
 
 func TestDigestSeesEveryValue(t *testing.T) {
