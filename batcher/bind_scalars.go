@@ -31,6 +31,10 @@ func (b *binder) bindScalars(in *models.Value, entries []entry, source listSourc
 		if open > 1 || len(in.Shape) > 2 && open == 1 {
 			return fmt.Errorf("model input %q %s leaves more than its rows open: only a FixedSizeList column can tell its shape", in.Name, describe(in))
 		}
+		if open == 1 && width > 1 && in.Shape[0].Size == width { // [F,N] of F features: each batch would be F rows on their side
+			return fmt.Errorf("model input %q %s fixes its first dimension to %d, and has %d %s: it looks like [features, rows], and rows are given in the first; "+
+				"export the model with them there, or give a FixedSizeList column if that is a batch of %d rows", in.Name, describe(in), width, width, counted(entries), width)
+		}
 		if open == 0 && want != width {
 			return b.wrongWidth(in, entries, want, source)
 		}

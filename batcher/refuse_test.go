@@ -217,6 +217,13 @@ func TestBindRefuses(t *testing.T) {
 			[]string{`model input "x" float32[?,?,2] leaves more than its rows open: only a FixedSizeList column can tell its shape`},
 		},
 		{
+			"as many rows as columns, and the rest open",
+			[]models.Value{input("x", models.Float32, 2, -1)},
+			abc,
+			Options{Features: []string{"a", "b"}},
+			[]string{`model input "x" float32[2,?] fixes its first dimension to 2, and has 2 columns: it looks like [features, rows], and rows are given in the first; export the model with them there, or give a FixedSizeList column if that is a batch of 2 rows`},
+		},
+		{
 			"a variable list needs the model's width",
 			[]models.Value{input("v", models.Float32, -1, -1)},
 			schemaOf("v", arrow.ListOf(f32)),

@@ -112,6 +112,9 @@ func (p *Plan) bindModels(schema *arrow.Schema) error {
 
 // bindModel gives the names by which policies call what the model takes.
 func (p *Plan) bindModel(m *plannedModel, own *ModelOptions, programs []*feature.Program, unused *unusedFeatures) (called []string, err error) {
+	if err := rowsFirst(m.Model, m.outputs); err != nil {
+		return nil, err
+	}
 	opts := m.bindOptions(own)
 	opts.Read, opts.Programs = p.Binding.Columns, programs
 	binding, err := batcher.Bind(m.Inputs, p.Dataset.Schema(), opts)

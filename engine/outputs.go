@@ -95,6 +95,18 @@ func newOutputSpecs(m *models.Model, names []string, layout Layout, prefix strin
 	return specs, nil
 }
 
+// WritableOutputs names the outputs of a model of which its signature does not say that they
+// cannot become columns.
+func WritableOutputs(m *models.Model) (names []string) {
+	for i := range m.Outputs {
+		one := []string{m.Outputs[i].Name}
+		if _, err := newOutputSpecs(m, one, LayoutAuto, ""); err == nil && rowsFirst(m, one) == nil {
+			names = append(names, one...)
+		}
+	}
+	return names
+}
+
 func (s *outputSpec) fromSignature() error {
 	v := &s.value
 	if v.Elem != models.String && arrowType(v.Elem) == nil {

@@ -133,6 +133,40 @@ func TestOutputShapes(t *testing.T) {
 	}
 }
 
+// Models whose rows lie in another dimension than the first, as networks of sequences have
+// them, are refused by the dimensions' names: [F,N] would be taken for a batch fixed to F
+// rows, and [N,F] of F rows for it, without a word.
+func TestRowsNotFirst(t *testing.T) {
+	float := pb.TensorProto_FLOAT
+	transposed := onnxtest.Node("Transpose", onnxtest.Names("x"), onnxtest.Names("y"))
+	last := onnxtest.Node("ReduceMax", onnxtest.Names("x"), onnxtest.Names("y"), onnxtest.Ints("axes", 0), onnxtest.Int("keepdims", 0))
+	pass := onnxtest.Node("Identity", onnxtest.Names("x"), onnxtest.Names("y"))
+	for _, c := range []struct {
+		why   string
+		model *pb.ModelProto
+		is    error
+		says  string
+	}{
+		{"a matrix that lies on its side", oneNode(onnxtest.Tensor("x", float, 3, "N"), onnxtest.Tensor("y", float, "N", 3), transposed), engine.ErrOutputShape, "output \"y\" float32[N,3] has as many rows as input \"x\" float32[3,N] has in dimension 2"},
+		{"steps first, of any number", oneNode(onnxtest.Tensor("x", float, "T", "rows"), onnxtest.Tensor("y", float, "rows"), last), engine.ErrOutputShape, "in dimension 2, \"rows\""},
+		{"a batch by its name alone", oneNode(onnxtest.Tensor("x", float, 3, "batch"), onnxtest.Tensor("y", float, 3, "batch"), pass), batcher.ErrBind, "dimension 2, which is called \"batch\""},
+		{"one name for all that is open", oneNode(onnxtest.Tensor("x", float, "batch", "batch"), onnxtest.Tensor("y", float, "batch", "batch"), pass), nil, ""},
+		{"a sequence in a fixed batch", oneNode(onnxtest.Tensor("x", float, 3, "seq"), onnxtest.Tensor("y", float, 3, "seq"), pass), nil, ""},
+	} {
+		t.Run(c.why, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			_, err := run(t, engine.Options{
+				Model: onnxtest.Write(t, c.model), Inputs: []string{writeSpans(t, filepath.Join(dir, "in.arrow"), nil, triples(t, []int{1, 2, 3, 4, 5, 6}))},
+				Output: filepath.Join(dir, "out.parquet"),
+			})
+			if !errors.Is(err, c.is) || err != nil && !strings.Contains(err.Error(), c.says) {
+				t.Errorf("run = %v; want an error that wraps %v and says %q", err, c.is, c.says)
+			}
+		})
+	}
+}
+
 // Inputs of no rows, one row, spans of one row, batches of one row, and a model
 // that prescribes its batch, whose last batch is short.
 func TestFewRows(t *testing.T) {

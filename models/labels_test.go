@@ -162,6 +162,36 @@ func TestStripZipMapKeepsMapsInUse(t *testing.T) {
 	}
 }
 
+// Maps that are declared to hold doubles, as exporters of pipelines in double declare them,
+// have scores of the type that the operators before give, which is float32 behind trees.
+func TestStripZipMapTypes(t *testing.T) {
+	doubles := onnxtest.Maps("maps", pb.TensorProto_INT64)
+	doubles.Type.GetSequenceType().GetElemType().GetMapType().ValueType.GetTensorType().ElemType = new(int32(pb.TensorProto_DOUBLE))
+	zip := func(scores string) *pb.NodeProto {
+		return onnxtest.ZipMap(scores, "maps", onnxtest.Ints("classlabels_int64s", 3, 1))
+	}
+	for _, c := range []struct {
+		name  string
+		nodes []*pb.NodeProto
+		want  ElementType
+	}{
+		{"of trees", []*pb.NodeProto{zip("raw")}, Float32},
+		{"of the mean of trees", []*pb.NodeProto{onnxtest.Node("ReduceMean", onnxtest.Names("raw"), onnxtest.Names("mean")), zip("mean")}, Float32},
+		{"of the sum of trees", []*pb.NodeProto{onnxtest.Node("Sum", onnxtest.Names("raw", "raw"), onnxtest.Names("sum")), zip("sum")}, Float32},
+		{"made double", []*pb.NodeProto{onnxtest.Node("Cast", onnxtest.Names("raw"), onnxtest.Names("d"), onnxtest.Int("to", int64(Float64))), zip("d")}, Float64},
+		{"of an operator that is not known", []*pb.NodeProto{onnxtest.Node("Einsum", onnxtest.Names("raw"), onnxtest.Names("e")), zip("e")}, Float64},
+	} {
+		m, _, err := openBytes("m.onnx", onnxtest.Bytes(t, classifier(onnxtest.Values(doubles), c.nodes...)), Options{})
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		got, changed, err := StripZipMap(m)
+		if err != nil || !changed || got.Outputs[0].Elem != c.want {
+			t.Errorf("%s: StripZipMap() = output of %v, %v, %v; want %v", c.name, got.Outputs[0].Elem, changed, err, c.want)
+		}
+	}
+}
+
 // The reference models are made elsewhere in the repository.
 func TestReferenceModels(t *testing.T) {
 	paths, err := filepath.Glob(filepath.Join("reference", "*.onnx"))

@@ -196,7 +196,7 @@ func (t *typeTracer) plain(n *onnxpb.NodeProto, in []tensorType) tensorType {
 func sameElement(n *onnxpb.NodeProto, in []tensorType) ElementType {
 	switch n.GetOpType() {
 	case "Add", "Sub", "Mul", "Div", "MatMul", "Gemm", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Gather", "Slice", "Expand",
-		"ReduceSum", "ReduceMax", "ReduceMin", "ReduceMean", "ReduceSumSquare", "Max", "Min", "Pow":
+		"ReduceSum", "ReduceMax", "ReduceMin", "ReduceMean", "ReduceSumSquare", "Max", "Min", "Pow", "Sum", "Mean":
 		return in[0].elem
 	case "Where":
 		return in[len(in)-1].elem

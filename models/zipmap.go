@@ -58,7 +58,7 @@ func stripZipMaps(p *onnxpb.ModelProto) map[string]bool {
 	g := p.GetGraph()
 	s := zipMapStripper{
 		used: countUses(g), identities: map[string][]string{}, isOutput: map[string]bool{},
-		declared: map[string][]*onnxpb.ValueInfoProto{},
+		declared: map[string][]*onnxpb.ValueInfoProto{}, types: newTypeTracer(g),
 	}
 	for _, o := range g.GetOutput() {
 		s.isOutput[o.GetName()] = true
@@ -75,6 +75,7 @@ func stripZipMaps(p *onnxpb.ModelProto) map[string]bool {
 	}
 	changed := map[string]bool{}
 	for _, n := range g.GetNode() {
+		s.types.node(n)
 		if !isOp(n, "ai.onnx.ml", "ZipMap") || len(n.GetInput()) != 1 || len(n.GetOutput()) != 1 {
 			continue
 		}
@@ -108,6 +109,7 @@ type zipMapStripper struct {
 	identities map[string][]string // a value's names after one Identity
 	isOutput   map[string]bool
 	declared   map[string][]*onnxpb.ValueInfoProto
+	types      *typeTracer // of the nodes that were looked at
 }
 
 // endsInOutputs gives the names a value has on its way through Identity
@@ -132,9 +134,10 @@ func (s *zipMapStripper) endsInOutputs(name string) (names map[string]bool, ok b
 }
 
 // scoresType is the type of a ZipMap's input: as the graph declares it, else
-// [?,C] of what its maps are declared to hold. Exporters write maps to double
-// over a pipeline in double, which ZipMap itself does not take, so that only
-// the stripped model can run. It is false for a declared width that is not the number of
+// [?,C] of what its operators give, or where that is not known of what its maps are
+// declared to hold. Exporters write maps to double over a pipeline in double, which
+// ZipMap itself does not take, so that only the stripped model can run; and over trees
+// in it, which give floats. It is false for a declared width that is not the number of
 // classes, which ONNX Runtime's ZipMap would refuse and an Identity let pass.
 func (s *zipMapStripper) scoresType(zipMap *onnxpb.NodeProto) (*onnxpb.TypeProto, bool) {
 	classes := labelsOf(zipMap).Len()
@@ -148,12 +151,16 @@ func (s *zipMapStripper) scoresType(zipMap *onnxpb.NodeProto) (*onnxpb.TypeProto
 			return v.GetType(), !known || width.DimValue == int64(classes)
 		}
 	}
+	elem := s.types.of(zipMap.GetInput()[0]).elem
+	if elem != Float32 && elem != Float64 {
+		elem = s.mapValues(zipMap.GetOutput()[0])
+	}
 	columns := &onnxpb.TensorShapeProto_Dimension{}
 	if classes > 0 {
 		columns.Value = &onnxpb.TensorShapeProto_Dimension_DimValue{DimValue: int64(classes)}
 	}
 	return &onnxpb.TypeProto{Value: &onnxpb.TypeProto_TensorType{TensorType: &onnxpb.TypeProto_Tensor{
-		ElemType: new(int32(s.mapValues(zipMap.GetOutput()[0]))),
+		ElemType: new(int32(elem)),
 		Shape:    &onnxpb.TensorShapeProto{Dim: []*onnxpb.TensorShapeProto_Dimension{{}, columns}},
 	}}}, true
 }

@@ -26,6 +26,7 @@ import (
 //
 //	sum.onnx       x float32[N,2] -> y float32[N,1] = x0 + x1
 //	named.onnx     the same, with feature_names a,b
+//	total.onnx     the same with an output float32[] before it, the greatest of all x
 //	outside.onnx   the same, its weights in ../outside.bin
 //	external.onnx  the same behind a Scaler, its weights in weights.bin beside it
 //	truncated.onnx the first half of sum.onnx
@@ -44,6 +45,11 @@ func writeFixtures(t *testing.T, dir string) {
 	named := sumModel(nil)
 	named.MetadataProps = []*onnxpb.StringStringEntryProto{{Key: new("feature_names"), Value: new(`["a","b"]`)}}
 	write(t, path("named.onnx"), encode(t, named))
+	total := sumModel(nil)
+	total.Graph.Node = append(total.Graph.Node, &onnxpb.NodeProto{OpType: new("ReduceMax"), Input: []string{"x"}, Output: []string{"total"}, Attribute: []*onnxpb.AttributeProto{{Name: new("keepdims"), Type: new(onnxpb.AttributeProto_INT), I: new(int64(0))}}})
+	scalar := &onnxpb.TypeProto_Tensor{ElemType: new(int32(models.Float32)), Shape: &onnxpb.TensorShapeProto{}}
+	total.Graph.Output = append([]*onnxpb.ValueInfoProto{{Name: new("total"), Type: &onnxpb.TypeProto{Value: &onnxpb.TypeProto_TensorType{TensorType: scalar}}}}, total.Graph.Output...)
+	write(t, path("total.onnx"), encode(t, total))
 	unread := sumModel(nil)
 	unread.MetadataProps = []*onnxpb.StringStringEntryProto{{Key: new("feature_names"), Value: new("['b', 'a']")}}
 	write(t, path("unread.onnx"), encode(t, unread))

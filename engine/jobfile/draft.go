@@ -51,6 +51,9 @@ func Draft(ctx context.Context, opts engine.Options, dir string) (text []byte, g
 		return nil, nil, err
 	}
 	d.bind()
+	if names := engine.WritableOutputs(d.model); len(names) > 0 && len(names) < len(d.model.Outputs) {
+		d.opts.ModelOutputs = names
+	}
 	if err := d.fit(ctx); err != nil {
 		return nil, nil, err
 	}

@@ -51,6 +51,10 @@ func (d *draft) text() []byte {
 		line("# Columns to pass through. The model does not take these:")
 		line("# keep: [%s]", comment(strings.Join(unused, ", ")))
 	}
+	if len(d.opts.ModelOutputs) > 0 {
+		line("# Outputs of the model to write: the others cannot become columns.")
+		d.list(&b, "model_outputs", d.opts.ModelOutputs, nil)
+	}
 	d.inputs(&b)
 	d.policies(&b)
 	line("")
