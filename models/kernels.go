@@ -46,7 +46,7 @@ func (m *Model) hasReplaceable() bool {
 // withCPUKernels is the rewriter of UseKernels.
 func withCPUKernels(m *Model, p *onnxpb.ModelProto) (changed bool, err error) {
 	return withKernels(m, p, func(r *kernelRewriter) {
-		r.trees()
+		r.trees(inChains)
 		r.chains()
 		r.dense()
 	})
@@ -55,7 +55,7 @@ func withCPUKernels(m *Model, p *onnxpb.ModelProto) (changed bool, err error) {
 // withDeviceKernels leaves out what has no CUDA kernel: dense layers.
 func withDeviceKernels(m *Model, p *onnxpb.ModelProto) (changed bool, err error) {
 	return withKernels(m, p, func(r *kernelRewriter) {
-		r.trees()
+		r.trees(copied)
 		r.chains()
 	})
 }
