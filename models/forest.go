@@ -19,8 +19,17 @@ const (
 	leafKind
 )
 
+// sharedSides says what becomes of a true side that several splits have, as in the chains of BRANCH_EQ
+// that exporters make of LightGBM's tests of membership in a set of categories.
+type sharedSides int
+
+const (
+	copied   sharedSides = iota // each split gets its own, for kernels that know trees alone
+	inChains                    // a chain stays one: treeNode.or
+)
+
 // forest is a tree ensemble of ai.onnx.ml, simplified: four kinds of splits, no
-// node that no row reaches, nothing shared between branches.
+// node that no row reaches, nothing shared between branches but in chains.
 type forest struct {
 	width     int // columns that an input must have
 	targets   int
@@ -50,6 +59,7 @@ type treeNode struct {
 	kind      splitKind
 	feature   uint32
 	threshold float32
+	or        bool // of equality: it has the true side of the next node, which is its false side
 }
 
 // Limits of what is taken; engine/ort/forest.c has them too.
@@ -98,7 +108,7 @@ type weights struct {
 
 // readForest reads the attributes of an ensemble; false for one that is not
 // understood in full, or whose finish is not one of the known ones.
-func readForest(n *onnxpb.NodeProto, classifier bool) (*forest, bool) {
+func readForest(n *onnxpb.NodeProto, classifier bool, shared sharedSides) (*forest, bool) {
 	known, prefix := regressorAttributes, "target"
 	if classifier {
 		known, prefix = classifierAttributes, "class"
@@ -124,7 +134,11 @@ func readForest(n *onnxpb.NodeProto, classifier bool) (*forest, bool) {
 		return nil, false
 	}
 	r, ok := newForestReader(f, a, &w)
-	if !ok || !r.read() || !f.alwaysOrNever() {
+	if !ok {
+		return nil, false
+	}
+	r.shared = shared
+	if !r.read() || !f.alwaysOrNever() {
 		return nil, false
 	}
 	return f, true

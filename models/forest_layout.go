@@ -14,11 +14,12 @@ import (
 //	           has          [targets]  1 or 0
 //	each tree  nodes, leaves, targets
 //	           target ids   [targets]
-//	           nodes        [nodes]    feature | kind << 24, threshold
+//	           nodes        [nodes]    feature | kind << 24 | or << 31, threshold
 //	           values       [targets][leaves]  float32
 //
 // Nodes lie root first, each followed by its true side and then its false side,
-// so that no index is stored, and none can be wrong.
+// so that no index is stored, and none can be wrong. A split with or is followed by its false
+// side alone, a split on equality whose true side it has, too.
 func (f *forest) encode() []byte {
 	var b []byte
 	word := func(v uint32) { b = binary.LittleEndian.AppendUint32(b, v) }
@@ -59,7 +60,7 @@ func (f *forest) encode() []byte {
 			word(uint32(id))
 		}
 		for _, n := range t.nodes {
-			word(n.feature | uint32(n.kind)<<24)
+			word(n.feature | uint32(n.kind)<<24 | flag(n.or, 1<<31))
 			word(math.Float32bits(n.threshold))
 		}
 		for _, values := range t.values {

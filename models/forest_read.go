@@ -21,6 +21,7 @@ type forestReader struct {
 	values   []float32
 	modes    []splitMode
 
+	shared  sharedSides
 	w       *weights
 	byTree  map[int64][]int32 // weights, by number
 	weights [][]leafWeight    // by node
@@ -229,7 +230,9 @@ func laidOut(children [][2]int, first int, modes []splitMode) bool {
 }
 
 // treeBuilder lays a tree out, true side first. Nodes with two parents are laid
-// out twice, within a budget, which a cycle exceeds.
+// out twice, within a budget, which a cycle exceeds; but for those of chains. LightGBM
+// has 32 categories in a split by default, and a chain of them nested in others would
+// have a hundred thousand copies.
 type treeBuilder struct {
 	reader   *forestReader
 	first    int
@@ -263,11 +266,27 @@ func (b *treeBuilder) build() (*decisionTree, bool) {
 			b.t.nodes = append(b.t.nodes, node)
 			stack = append(stack, c[0], c[1])
 		case asIs:
+			if node.or = b.goesOn(i, node); node.or {
+				stack = append(stack, c[1])
+			} else {
+				stack = append(stack, c[1], c[0])
+			}
 			b.t.nodes = append(b.t.nodes, node)
-			stack = append(stack, c[1], c[0])
 		}
 	}
 	return &b.t, b.fill()
+}
+
+// goesOn says whether a split on equality is a link of a chain: its false side asks for equality,
+// too, and has the same true side.
+func (b *treeBuilder) goesOn(i int, node treeNode) bool {
+	next := b.children[i-b.first][1]
+	if b.reader.shared != inChains || node.kind < equalNaNFalse || b.reader.modes[next] != modeEqual ||
+		b.children[next-b.first][0] != b.children[i-b.first][0] {
+		return false
+	}
+	_, sides := b.reader.split(next)
+	return sides == asIs // not so, where it asks for equality with NaN
 }
 
 // sides says where the true side of a simplified split goes.

@@ -8,7 +8,7 @@ import (
 )
 
 // trees replaces TreeEnsembleRegressor and TreeEnsembleClassifier.
-func (r *kernelRewriter) trees() {
+func (r *kernelRewriter) trees(shared sharedSides) {
 	for _, n := range r.graph.GetNode() {
 		classifier := isOp(n, "ai.onnx.ml", "TreeEnsembleClassifier")
 		if !classifier && !isOp(n, "ai.onnx.ml", "TreeEnsembleRegressor") {
@@ -22,7 +22,7 @@ func (r *kernelRewriter) trees() {
 			continue
 		}
 		was := n.GetOpType()
-		f, ok := readForest(n, classifier)
+		f, ok := readForest(n, classifier, shared)
 		if !ok {
 			continue
 		}

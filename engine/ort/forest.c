@@ -38,7 +38,8 @@ typedef struct {
 
 // What of the tree was read so far, from the root down.
 typedef struct {
-  uint32_t node; // its index among the nodes
+  uint32_t node;  // its index among the nodes
+  uint32_t first; // that of the first of its chain, if it ends one; else the same
   int right;     // its true side is done
   uint32_t kind, feature;
   int32_t bound;
@@ -53,28 +54,38 @@ typedef struct {
   const char *error;
 } builder;
 
-static void split_columns(const builder *b, const level *l, uint32_t columns[2], int32_t bounds[2]) {
+// Makes the one or two nodes of a split, but for its sides.
+static void put_split(const builder *b, const level *l) {
   const uint32_t *c = b->column + (size_t)l->feature * FORMS;
-  columns[0] = c[l->kind == LE_NAN_FALSE || l->kind == EQ_NAN_FALSE ? NAN_HIGH : NAN_LOW];
-  columns[1] = c[NEGATED];
-  bounds[0] = l->bound;
-  bounds[1] = ~l->bound;
+  const uint32_t columns[2] = {c[l->kind == LE_NAN_FALSE || l->kind == EQ_NAN_FALSE ? NAN_HIGH : NAN_LOW], c[NEGATED]};
+  const int32_t bounds[2] = {l->bound, ~l->bound};
+  const int two = l->kind >= EQ_NAN_FALSE;
+  for (int i = 0; i <= two; i++) {
+    mr_node *n = &b->nodes[l->node + (uint32_t)i];
+    n->bound = bounds[i];
+    n->column = columns[i] * b->f->rows;
+    if (two && i == 0) n->next[0] = l->node + 1;
+  }
 }
 
 // Walks a tree's nodes, which lie root first, each followed by its true side and
 // then its false side. The first pass checks and counts, the second builds.
 static int walk(builder *b, reader *r, sizes *s) {
-  uint32_t depth = 0, leaves = 0, walked = 0, node = 0;
+  uint32_t depth = 0, leaves = 0, walked = 0, node = 0, links = 0; // before the node
   uint32_t *slot = b->tree ? &b->tree->root : NULL; // to be filled with the next node or leaf
   for (;; ) {
     if (node++ == s->nodes || !have(r, MRF_NODE)) return b->error = "a tree is cut short", 0;
-    uint32_t head = next(r), bits = next(r), kind = head >> 24, feature = head & 0xffffff;
+    uint32_t head = next(r), bits = next(r), kind = mr_kind(head), feature = mr_feature_of(head);
     if (kind >= KINDS) return b->error = "a node of unknown kind", 0;
+    if ((links || mr_or(head)) && kind != EQ_NAN_FALSE && kind != EQ_NAN_TRUE)
+      return b->error = "a chain of other than equality", 0;
     if (kind != IS_LEAF) {
       float t = as_float(bits);
       if (feature >= b->f->width || t != t || depth == s->nodes) return b->error = "a node that cannot be", 0;
-      level *l = &b->stack[depth++];
-      *l = (level){walked, 0, kind, feature, mr_key(t)};
+      level link, *l = mr_or(head) ? &link : &b->stack[depth++];
+      *l = (level){walked, walked - 2 * links, 0, kind, feature, mr_key(t)};
+      links = mr_or(head) ? links + 1 : 0;
+      b->f->chains |= mr_or(head);
       uint32_t *c = b->column + (size_t)feature * FORMS;
       int two = kind >= EQ_NAN_FALSE;
       if (!b->tree) { // anything but NONE, until number_columns
@@ -84,6 +95,10 @@ static int walk(builder *b, reader *r, sizes *s) {
       if (b->tree) {
         *slot = walked;
         slot = &b->nodes[walked + (two ? 1 : 0)].next[0];
+        if (mr_or(head)) {
+          put_split(b, l);
+          slot = &b->nodes[walked].next[1];
+        }
       }
       walked += two ? 2 : 1;
       continue;
@@ -96,16 +111,8 @@ static int walk(builder *b, reader *r, sizes *s) {
     level *l = &b->stack[depth - 1];
     l->right = 1;
     if (!b->tree) continue;
-    uint32_t columns[2];
-    int32_t bounds[2];
-    split_columns(b, l, columns, bounds);
-    int two = l->kind >= EQ_NAN_FALSE;
-    for (int i = 0; i <= two; i++) {
-      mr_node *n = &b->nodes[l->node + (uint32_t)i];
-      n->bound = bounds[i];
-      n->column = columns[i] * b->f->rows;
-      if (two && i == 0) n->next[0] = l->node + 1;
-    }
+    put_split(b, l);
+    for (uint32_t i = l->first; i < l->node; i += 2) b->nodes[i + 1].next[0] = b->nodes[l->node + 1].next[0];
     slot = &b->nodes[l->node].next[1];
   }
   if (node != s->nodes || leaves != s->leaves) return b->error = "a tree has nodes too many", 0;
@@ -174,7 +181,7 @@ static int build_tree(builder *b, reader *r, sizes *s) {
   for (size_t i = start, at = 0; i < r->at; i += MRF_NODE) {
     uint32_t head;
     memcpy(&head, r->bytes + 4 * i, sizeof head);
-    uint32_t kind = head >> 24;
+    uint32_t kind = mr_kind(head);
     if (kind == IS_LEAF) continue;
     if (kind >= EQ_NAN_FALSE) twin[at++] = 1;
     at++;

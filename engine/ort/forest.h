@@ -70,6 +70,13 @@ typedef struct {
 enum { MRF_MAGIC = 0x3146524d, MRF_HEAD = 12, MRF_TREE = 3, MRF_NODE = 2 };
 enum { LE_NAN_FALSE, LE_NAN_TRUE, EQ_NAN_FALSE, EQ_NAN_TRUE, IS_LEAF, KINDS };
 
+// What the first word of a node says. One with or is a split on equality, and its false side is
+// the next: another, whose true side is both's. Such a chain is how exporters write a test of
+// membership in a set of categories.
+static inline uint32_t mr_kind(uint32_t head) { return head >> 24 & 0x7f; }
+static inline uint32_t mr_feature_of(uint32_t head) { return head & 0xffffff; }
+static inline int mr_or(uint32_t head) { return head >> 31 != 0; }
+
 typedef struct {
   uint32_t root;           // as in mr_node.next
   uint32_t n_nodes;
@@ -101,6 +108,7 @@ typedef struct {
   mr_feature *features; // that are split on, ascending
   // How scores become outputs; see cuda/finish.h.
   int average, classifier, binary, positive;
+  int chains; // some split has the true side of another
   int transform;
   uint32_t n_base;
   const float *base;    // [targets]

@@ -16,7 +16,11 @@ typedef struct {
 static const prices prices_of[] = {
     [MR_PLAIN] = {120, 4, {1000, 1000}}, [MR_AVX2] = {28, 2.5, {400, 900}}, [MR_AVX512] = {9, 1.8, {140, 900}}};
 
-static double walking(uint32_t leaves) { return 500 + 1050 * log2(leaves); }
+// Chains make a way longer than a tree of so many leaves has it.
+static double walking(const mr_tree *t) {
+  const double splits = t->leaves - 1, chains = t->n_nodes > 2 * splits ? t->n_nodes / (2 * splits) : 1;
+  return 500 + 1050 * log2(t->leaves) * chains;
+}
 
 // Planes, steps and leaves of one group, in bytes: what stays in a core's cache.
 enum { GROUP_BYTES = 768 << 10 };
@@ -35,8 +39,9 @@ typedef struct {
 
 #define EITHER ((uint64_t)1 << 63)
 
-// A tree has two nodes of a split on equality, which ask three questions.
-enum { MOST_NODES = 2 * MOST_LEAVES, MOST_QUESTIONS = GROUP_BYTES / PLANE + 2 * MOST_NODES, SLOTS = 1 << 15 };
+// A tree has two nodes of a split on equality, which ask three questions. Chains of them may
+// be so long that it is walked, but not those of LightGBM's sets of 32 categories.
+enum { MOST_NODES = 16 * MOST_LEAVES, MOST_QUESTIONS = GROUP_BYTES / PLANE + 2 * MOST_NODES, SLOTS = 1 << 17 };
 _Static_assert(2 * MOST_QUESTIONS <= SLOTS, "so that a free slot is soon found");
 
 // A part of a subtree's codes that no leaf has: all that agree with base but for the
@@ -67,7 +72,7 @@ typedef struct {
   uint32_t *found;  // [SLOTS], by a question's key: its number among those, and 1
   mr_step *steps;
   uint16_t *temporary; // planes that are free
-  uint32_t n_temporary, n_planes;
+  uint32_t n_temporary, first_temporary, n_planes;
 } planner;
 
 // Memory that is freed with the plan.
@@ -84,7 +89,22 @@ static int is_equality(const mr_tree *t, uint32_t i) {
   return t->nodes[i].next[0] == i + 1 && t->nodes[i + 1].next[1] == t->nodes[i].next[1];
 }
 
-static int is_second(const mr_tree *t, uint32_t i) { return i > 0 && is_equality(t, i - 1); }
+// Whether a split on equality has the next one as its false side, and its true side.
+static int is_linked(const mr_tree *t, uint32_t i) {
+  return i + 3 < t->n_nodes && is_equality(t, i) && t->nodes[i].next[1] == i + 2 && is_equality(t, i + 2) &&
+         t->nodes[i + 3].next[0] == t->nodes[i + 1].next[0];
+}
+
+// The last split of the chain that begins here: mostly the same.
+static uint32_t last_of(const mr_tree *t, uint32_t i) {
+  while (is_linked(t, i)) i += 2;
+  return i;
+}
+
+// Whether a node goes on with what one before it began: a split on equality, or a chain.
+static int is_later(const mr_tree *t, uint32_t i) {
+  return (i > 0 && is_equality(t, i - 1)) || (i > 1 && is_linked(t, i - 2));
+}
 
 static subtree *below(const planner *p, const mr_tree *t, uint32_t next) {
   return &p->subtrees[next & LEAF ? t->n_nodes + (next & ~LEAF) : next];
@@ -94,7 +114,9 @@ static subtree *passed(const planner *p, const mr_tree *t, uint32_t i) {
   return below(p, t, t->nodes[is_equality(t, i) ? i + 1 : i].next[0]);
 }
 
-static subtree *failed(const planner *p, const mr_tree *t, uint32_t i) { return below(p, t, t->nodes[i].next[1]); }
+static subtree *failed(const planner *p, const mr_tree *t, uint32_t i) {
+  return below(p, t, t->nodes[last_of(t, i)].next[1]);
+}
 
 static void set_free(planner *p, uint32_t *list, uint32_t bits, uint32_t base) {
   p->cubes[p->n_cubes] = (cube){bits, base, *list};
@@ -131,10 +153,10 @@ static int choose_codes(planner *p, const mr_tree *t, size_t *steps) {
   *steps = 0;
   for (uint32_t i = 0; i < t->leaves; i++) p->subtrees[t->n_nodes + i] = (subtree){.free = NONE_FREE};
   for (uint32_t i = t->n_nodes; i-- > 0;) { // sides lie behind their split
-    if (is_second(t, i)) continue;
+    if (is_later(t, i)) continue;
     subtree *yes = passed(p, t, i), *no = failed(p, t, i), *s = &p->subtrees[i];
     subtree *large = yes->bits >= no->bits ? yes : no, *small = large == yes ? no : yes;
-    *steps += large->bits;
+    *steps += large->bits + (last_of(t, i) - i) / 2;
     const uint32_t room = take_free(p, &large->free, small->bits);
     s->bits = large->bits;
     s->free = NONE_FREE;
@@ -154,7 +176,7 @@ static int choose_codes(planner *p, const mr_tree *t, size_t *steps) {
   }
   below(p, t, t->root)->base = 0;
   for (uint32_t i = 0; i < t->n_nodes; i++) {
-    if (is_second(t, i)) continue;
+    if (is_later(t, i)) continue;
     passed(p, t, i)->base += p->subtrees[i].base;
     failed(p, t, i)->base += p->subtrees[i].base;
   }
@@ -172,7 +194,7 @@ static int by_key(const void *a, const void *b) {
 
 // Where a question is found, or would be.
 static uint32_t *slot_of(const planner *p, uint64_t key) {
-  uint64_t at = (key ^ key >> 29) * 0x9e3779b97f4a7c15u >> 49;
+  uint64_t at = (key ^ key >> 29) * 0x9e3779b97f4a7c15u >> 47;
   while (p->found[at] && p->asked[p->found[at] - 1].key != key) at = (at + 1) % SLOTS;
   return &p->found[at];
 }
@@ -214,7 +236,13 @@ static void sort_questions(planner *p) {
 static uint16_t plane_of(const planner *p, uint64_t key) { return (uint16_t)(FIRST_TEST + *slot_of(p, key) - 1); }
 
 static void release(planner *p, uint16_t plane) {
-  if (plane >= FIRST_TEST + p->n_asked) p->temporary[p->n_temporary++] = plane;
+  if (plane >= p->first_temporary) p->temporary[p->n_temporary++] = plane;
+}
+
+// The plane of what a split asks, of a chain's the first.
+static uint16_t test_of(const planner *p, const mr_tree *t, uint32_t i) {
+  const uint64_t key = key_of(t->nodes[i].column, t->nodes[i].bound);
+  return plane_of(p, is_equality(t, i) ? EITHER | key : key);
 }
 
 // The steps of a tree, in an order in which sides are done before their split.
@@ -226,11 +254,19 @@ static int plan_tree(planner *p, mr_tree *t) {
     for (uint32_t b = 0; b < root->bits; b++) leaf->operand[b] = leaf->base >> b & 1 ? ONES : ZEROS;
   }
   p->n_temporary = 0;
-  uint32_t planes = FIRST_TEST + p->n_asked;
+  // What a chain asks is a plane that stays, since several bits may be that plane.
+  uint32_t chain = FIRST_TEST + p->n_asked;
+  p->first_temporary = chain;
+  for (uint32_t i = 0; i < t->n_nodes; i++) p->first_temporary += !is_later(t, i) && is_linked(t, i);
+  uint32_t planes = p->first_temporary;
   for (uint32_t i = t->n_nodes; i-- > 0;) {
-    if (is_second(t, i)) continue;
-    const uint64_t key = key_of(t->nodes[i].column, t->nodes[i].bound);
-    const uint16_t test = plane_of(p, is_equality(t, i) ? EITHER | key : key);
+    if (is_later(t, i)) continue;
+    uint16_t test = test_of(p, t, i);
+    for (uint32_t link = i; is_linked(t, link); link += 2) { // equal to none of them
+      p->steps[n++] = (mr_step){.to = (uint16_t)chain, .test = test, .passed = ZEROS, .failed = test_of(p, t, link + 2)};
+      test = (uint16_t)chain;
+    }
+    chain += is_linked(t, i);
     const subtree *yes = passed(p, t, i), *no = failed(p, t, i);
     for (uint32_t b = 0; b < root->bits; b++) {
       const uint16_t y = yes->operand[b], x = no->operand[b];
@@ -306,12 +342,14 @@ static int plan_questions(planner *p, mr_group *g) {
   return 1;
 }
 
+static int is_large(const mr_tree *t) { return t->leaves > MOST_LEAVES || t->n_nodes > MOST_NODES; }
+
 // Sets how many of the questions of trees are distinct, by those of the first group.
 static void count_distinct(planner *p) {
   uint32_t all = 0, distinct = 0;
   forget(p);
   for (uint32_t i = 0; i < p->f->n_trees; i++) {
-    if (p->f->trees[i].leaves > MOST_LEAVES) continue;
+    if (is_large(&p->f->trees[i])) continue;
     const uint32_t n = ask(p, &p->f->trees[i]);
     if (p->n_asked * PLANE > GROUP_BYTES) break;
     all += n;
@@ -322,11 +360,11 @@ static void count_distinct(planner *p) {
 
 // Whether steps of a tree are better than walking it; *steps is how many they are at most.
 static int worth_planning(planner *p, const mr_tree *t, size_t *steps) {
-  if (t->leaves > MOST_LEAVES || !choose_codes(p, t, steps)) return 0;
+  if (is_large(t) || !choose_codes(p, t, steps)) return 0;
   if ((size_t)t->targets << below(p, t, t->root)->bits > MOST_CODED) return 0;
   const double price = t->n_nodes * p->distinct * p->prices->question + (double)*steps * p->prices->step +
                        p->prices->leaf[below(p, t, t->root)->bits > 7];
-  return price < walking(t->leaves);
+  return price < walking(t);
 }
 
 // The trees from first on that stay in cache together; those that are better not walked

@@ -50,6 +50,7 @@ static OrtStatus *read_forest(const OrtApi *api, const OrtKernelInfo *info, int 
   // The processor's form is thrown away: reading it checks every byte.
   mr_forest *f = mr_forest_read(bytes, size, &error);
   OrtStatus *status = f ? NULL : api->CreateStatus(ORT_INVALID_GRAPH, error);
+  if (!status && f->chains) status = api->CreateStatus(ORT_INVALID_GRAPH, "chains of splits on equality, which devices do not know");
   if (!status && classifier) status = read_labels(api, info, f, &labels);
   if (!status) status = place(api, k, f, bytes, labels);
   free(labels);

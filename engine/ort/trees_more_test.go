@@ -129,6 +129,27 @@ func TestTreesWithSharedNodes(t *testing.T) {
 	sameBits(t, t, openModel(t, tree.Regressor(2, 1)), x, 2)
 }
 
+// LightGBM's splits on categories become chains of dozens of nodes, nested in each other, whose
+// copies nobody could lay out.
+func TestTreesOfSetsOfCategories(t *testing.T) {
+	orttest.Library(t)
+	g := &forestGen{Rand: rand.New(rand.NewPCG(11, 12)), width: 5, modes: []string{"BRANCH_LEQ", "BRANCH_EQ"}, sets: 40}
+	for v := range 60 {
+		g.thresholds = append(g.thresholds, float32(v))
+	}
+	for id := range int64(50) {
+		for _, leaf := range g.tree(id, 31+60*int(id%2)) {
+			g.trees.Weight(id, leaf, 0, g.weight())
+		}
+	}
+	x := make([]float32, 2100*g.width)
+	for i := range x {
+		x[i] = float32(g.IntN(62)) / float32(1+g.IntN(2))
+	}
+	x[7] = float32(math.NaN())
+	sameBits(t, t, openModel(t, g.trees.Regressor(g.width, 1)), x, g.width)
+}
+
 // The average of nearly nothing is a zero, whose sign is that of ONNX Runtime's.
 func TestTreesAverageOfNearlyNothing(t *testing.T) {
 	orttest.Library(t)

@@ -116,6 +116,7 @@ type forestGen struct {
 	thresholds []float32
 	missing    bool
 	chains     bool // trees that are one long branch
+	sets       int  // most values of a split on equality, which is then a chain of nodes with one true side
 }
 
 func drawForest(t *rapid.T) *forestGen {
@@ -155,7 +156,7 @@ func (g *forestGen) value() float32 {
 
 // tree appends a tree of n leaves, whose ids it gives.
 func (g *forestGen) tree(id int64, n int) (leaves []int64) {
-	count := 2*n - 1
+	count, links := 2*n-1, int64(2*n-1)
 	names := g.Perm(count) // node ids, the root's first
 	type inner struct{ onTrue, onFalse int }
 	nodes := map[int]inner{}
@@ -176,12 +177,33 @@ func (g *forestGen) tree(id int64, n int) (leaves []int64) {
 		} else {
 			leaves = append(leaves, int64(names[i]))
 		}
-		g.trees.Node(id, int64(names[i]), mode, int64(g.IntN(g.width)), g.thresholds[g.IntN(len(g.thresholds))], int64(names[c.onTrue]), int64(names[c.onFalse]))
-		if g.missing {
-			g.trees.Missing = append(g.trees.Missing, int64(g.IntN(2)))
+		feature, node := int64(g.IntN(g.width)), int64(names[i])
+		for more := g.further(mode); more > 0; more-- {
+			g.node(id, node, mode, feature, int64(names[c.onTrue]), links)
+			node = links
+			links++
+			if g.IntN(8) == 0 {
+				feature = int64(g.IntN(g.width))
+			}
 		}
+		g.node(id, node, mode, feature, int64(names[c.onTrue]), int64(names[c.onFalse]))
 	}
 	return leaves
+}
+
+// further draws how many values a split is compared with besides one.
+func (g *forestGen) further(mode string) int {
+	if mode != "BRANCH_EQ" || g.sets == 0 {
+		return 0
+	}
+	return g.IntN(g.sets)
+}
+
+func (g *forestGen) node(id, node int64, mode string, feature, onTrue, onFalse int64) {
+	g.trees.Node(id, node, mode, feature, g.thresholds[g.IntN(len(g.thresholds))], onTrue, onFalse)
+	if g.missing {
+		g.trees.Missing = append(g.trees.Missing, int64(g.IntN(2)))
+	}
 }
 
 func (g *forestGen) weight() float32 {
@@ -235,9 +257,27 @@ func TestTreesRegressor(t *testing.T) {
 	})
 }
 
+// Exporters write a test of membership in a set as a chain of BRANCH_EQ.
+func TestTreesOfSets(t *testing.T) {
+	orttest.Library(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		g := drawForest(rt)
+		g.sets = rapid.SampledFrom([]int{2, 4, 40}).Draw(rt, "sets")
+		g.modes = rapid.SampledFrom([][]string{{"BRANCH_EQ"}, {"BRANCH_EQ", "BRANCH_LEQ"}}).Draw(rt, "modes of sets")
+		// A NaN, which equals nothing, ends a chain; and no exporter writes one.
+		g.thresholds = append(slices.DeleteFunc(g.thresholds, func(v float32) bool { return v != v }), 3)
+		sameBits(t, rt, regressorOf(t, rt, g), g.rows(drawRows(rt)), g.width)
+	})
+}
+
 func drawRegressor(tb testing.TB, rt *rapid.T) (*models.Model, *forestGen) {
 	tb.Helper()
 	g := drawForest(rt)
+	return regressorOf(tb, rt, g), g
+}
+
+func regressorOf(tb testing.TB, rt *rapid.T, g *forestGen) *models.Model {
+	tb.Helper()
 	targets := rapid.SampledFrom([]int{1, 1, 2, 3}).Draw(rt, "targets")
 	all := rapid.Bool().Draw(rt, "every leaf has all targets")
 	trees := rapid.IntRange(1, 6).Draw(rt, "trees")
@@ -258,7 +298,7 @@ func drawRegressor(tb testing.TB, rt *rapid.T) (*models.Model, *forestGen) {
 	if rapid.Bool().Draw(rt, "base") {
 		more = append(more, onnxtest.Floats("base_values", g.weights(targets)...))
 	}
-	return openModel(tb, g.trees.Regressor(g.width, targets, more...)), g
+	return openModel(tb, g.trees.Regressor(g.width, targets, more...))
 }
 
 func (g *forestGen) weights(n int) (all []float32) {
