@@ -14,8 +14,9 @@ func TestInOrder(t *testing.T) {
 		{"c<b d<c", "c<b d<c"},             // b is missing
 		{"a c<b b<c d<d", "a d<d c<b b<c"}, // a circle
 	} {
-		var runs []Run
-		for _, text := range strings.Fields(c.runs) {
+		texts := strings.Fields(c.runs)
+		runs := make([]Run, 0, len(texts))
+		for _, text := range texts {
 			id, parent, _ := strings.Cut(text, "<")
 			runs = append(runs, Run{ID: id, Parent: parent})
 		}
