@@ -221,7 +221,11 @@ func (s *Staging) carryFilesLocked() error {
 			if err := folders.make(filepath.Dir(o.Name)); err != nil {
 				return err
 			}
-			if err := s.link(filepath.Join(s.output, o.Name), filepath.Join(s.data, o.Name)); err != nil {
+			err := s.link(filepath.Join(s.output, o.Name), filepath.Join(s.data, o.Name))
+			if errors.Is(err, fs.ErrNotExist) {
+				err = fmt.Errorf("%q, which run %s wrote, is missing: restore it from a copy, or score all again with --if-exists replace (millrace verify says what else is missing): %w", o.Name, m.Run, err)
+			}
+			if err != nil {
 				return err
 			}
 		}

@@ -39,6 +39,22 @@ func TestAppend(t *testing.T) {
 	}
 }
 
+// TestAppendToWhatIsIncomplete: who took a file out of the output learns which, and what to do.
+func TestAppendToWhatIsIncomplete(t *testing.T) {
+	opts := jobOptions(t)
+	if _, err := runJob(opts, -1); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(opts.Output, "part-00001."+opts.Ext)); err != nil {
+		t.Fatal(err)
+	}
+	opts.Job, opts.IfExists, opts.RunID = &Job{Facts: []Fact{{Name: "model", Value: "another"}}}, IfExistsAppend, newRun
+	want := fmt.Sprintf("\"part-00001.%s\", which run %s wrote, is missing: restore it", opts.Ext, oldRun)
+	if _, err := runJob(opts, -1); !errors.Is(err, ErrOutput) || !strings.Contains(err.Error(), want) {
+		t.Errorf("append = %v; want %s", err, want)
+	}
+}
+
 // TestReplaceWhatWasAppended replaces an output by a job that is part of it already: to be
 // one of two is not to be the output.
 func TestReplaceWhatWasAppended(t *testing.T) {

@@ -23,6 +23,12 @@ type Standing struct {
 	Same bool
 	// What is different, in words; with Same, what could not be compared.
 	What string
+	err  error // why it could not be looked at, which may pass
+}
+
+// unseen is what cannot be looked at.
+func unseen(err error) Standing {
+	return Standing{What: "cannot be looked at: " + cause(err), err: err}
 }
 
 // stat compares a file by what the file system says of it: size and, unless mtime
@@ -33,7 +39,7 @@ func stat(path string, bytes int64, mtime time.Time) Standing {
 	case errors.Is(err, fs.ErrNotExist):
 		return Standing{What: "is gone"}
 	case err != nil:
-		return Standing{What: "cannot be looked at: " + cause(err)}
+		return unseen(err)
 	case !info.Mode().IsRegular():
 		return Standing{What: "is a " + kind(info) + " now"}
 	case info.Size() != bytes:
@@ -57,11 +63,11 @@ func (in *Input) stored(ctx context.Context, stores map[string]dataset.Store) St
 	}
 	object, err := store.Open(ctx, in.Path)
 	if err != nil {
-		return Standing{What: "cannot be looked at: " + cause(err)}
+		return unseen(err)
 	}
 	now := object.Facts()
 	if err := object.Close(); err != nil {
-		return Standing{What: "cannot be looked at: " + cause(err)}
+		return unseen(err)
 	}
 	return in.compared(now)
 }
@@ -99,6 +105,8 @@ func (in *Input) Changed(ctx context.Context, stores map[string]dataset.Store) e
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
+		case s.err != nil:
+			return fmt.Errorf("input %q cannot be looked at: %w", in.Path, s.err)
 		}
 		return fmt.Errorf("input %q %s", in.Path, s.What)
 	}

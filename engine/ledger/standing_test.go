@@ -1,12 +1,31 @@
 package ledger
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/millrace/millrace/io/dataset"
 )
+
+// away is a store that cannot be reached.
+type away struct{ dataset.Store }
+
+var errAway = errors.New("no answer")
+
+func (away) Open(context.Context, string) (dataset.Object, error) { return nil, errAway }
+
+// TestInputOutOfReach: who cannot look at an input says why, since that may pass.
+func TestInputOutOfReach(t *testing.T) {
+	in := Input{Path: "s3://b/in.parquet"}
+	if err := in.Changed(t.Context(), map[string]dataset.Store{"s3": away{}}); !errors.Is(err, errAway) || !strings.Contains(err.Error(), "cannot be looked at") {
+		t.Errorf("Changed() = %v; want the store's error", err)
+	}
+}
 
 // TestInputsByDigest compares an input whose time of change is another by its bytes,
 // by either algorithm, as a replay and as verify do.

@@ -50,6 +50,7 @@ var hints = map[string]string{
 	"57014": "a timeout of the server's or the user's ended it: raise statement_timeout for the user, or for this run by ?statement_timeout=0 in the URI",
 	"23503": "the table's own foreign key refuses a row: leave such rows out by --where, or write what they refer to first",
 	"23505": "the table has a row of the same key: --if-exists upsert replaces those of the same ids; or leave such rows out by --where",
+	"22P05": "the database's encoding has no such character: leave such rows out by --where, or name a database of UTF8",
 	"23514": "the table's own check refuses a row: leave such rows out by --where, or ALTER the table",
 	"25006": "the server is a standby or set to read only: name the primary, or let target_session_attrs=read-write find it",
 	"55P03": "something else holds a lock on the table",
@@ -72,6 +73,9 @@ func (t *Target) Wrap(err error) error {
 		}
 		if pg.Detail != "" && pg.Code != "23505" { // which has values of the row
 			hint = strings.TrimPrefix(hint+"; "+pg.Detail, "; ")
+		}
+		if pg.Code == "22P05" && pg.Where != "" { // of a part's COPY: its row, from 1, and the column
+			hint += "; " + pg.Where
 		}
 		if pg.Hint != "" && hint == "" {
 			hint = pg.Hint

@@ -197,8 +197,11 @@ func (table *Table) Column(name string) (Column, bool) {
 func (t *Target) TypesOf(schema *arrow.Schema) ([]Type, error) {
 	types := make([]Type, schema.NumFields())
 	var problems []error
-	if n := schema.NumFields() + 1; n > maxColumns {
+	n := schema.NumFields() + 1
+	if n > maxColumns {
 		problems = append(problems, fmt.Errorf("%w: it would have %d columns, and PostgreSQL has %d at most; write lists in place of columns by --output-layout list", ErrTable, n, maxColumns))
+	} else if err := t.viewFits(n); err != nil {
+		problems = append(problems, fmt.Errorf("%w: %w", ErrTable, err))
 	}
 	for i, f := range schema.Fields() {
 		var err error
@@ -231,6 +234,17 @@ const runBytes = 23
 
 // maxColumns is how many columns a table can have (MaxHeapAttributeNumber).
 const maxColumns = 1600
+
+// viewColumns is how many columns the view predictions has beside the table's, of each row's run.
+const viewColumns = 4
+
+// viewFits says whether a table of so many columns can have the view predictions, if it is to.
+func (t *Target) viewFits(columns int) error {
+	if n := columns + viewColumns; t.Views && n > maxColumns {
+		return fmt.Errorf("its view predictions would have %d columns, %d of them of each row's run, and PostgreSQL has %d at most; do without views by views=no in the URI", n, viewColumns, maxColumns)
+	}
+	return nil
+}
 
 // systemColumns are in every table ("System Columns" of the manual).
 var systemColumns = []string{"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
@@ -271,6 +285,9 @@ func (t *Target) Fit(table *Table, schema *arrow.Schema) ([]Type, error) {
 		bad("column %q, for the run of each row, is %s: it has to be text", t.RunColumn, run.Written)
 	case run.Type.Length > 0 && run.Type.Length < runBytes:
 		bad("column %q, for the run of each row, is %s, and a run's id has %d characters: ALTER TABLE %s ALTER COLUMN %s TYPE text", t.RunColumn, run.Written, runBytes, t.Name(), pgx.Identifier{t.RunColumn}.Sanitize())
+	}
+	if err := t.viewFits(len(table.Columns)); err != nil {
+		problems = append(problems, err)
 	}
 	if len(problems) > 0 {
 		return nil, fmt.Errorf("%s: %w: %w", t.Address(), ErrTable, errors.Join(problems...))

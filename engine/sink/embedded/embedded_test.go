@@ -263,6 +263,24 @@ func TestTriggerTakesRows(t *testing.T) {
 	})
 }
 
+// TestTriggerKeepsRows: rows that were to be replaced, and stay, are not taken for gone.
+func TestTriggerKeepsRows(t *testing.T) {
+	each(t, func(t *testing.T, j job) {
+		t.Helper()
+		if j.dialect.Scheme() != "sqlite" {
+			t.Skip("DuckDB has no triggers")
+		}
+		j.do(t, "CREATE TABLE scores (millrace_run TEXT, id BIGINT, score DOUBLE); INSERT INTO scores VALUES ('x', 5, 1); CREATE TRIGGER kept BEFORE DELETE ON scores BEGIN SELECT RAISE(IGNORE); END")
+		j.ifExists = ledger.IfExistsReplace
+		if _, err := j.run(context.Background()); !errors.Is(err, embedded.ErrTable) || !errors.Is(err, ledger.ErrOutput) || !strings.Contains(err.Error(), "it has rows after all of them were deleted") {
+			t.Errorf("run = %v; want ErrTable", err)
+		}
+		if got := j.ask(t, "SELECT count(*) FROM scores"); got != "1" {
+			t.Errorf("the table has %s rows", got)
+		}
+	})
+}
+
 // TestConstraints: what the table itself refuses is said with what to do, and nothing is there.
 func TestConstraints(t *testing.T) {
 	each(t, func(t *testing.T, j job) {

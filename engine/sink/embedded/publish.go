@@ -126,6 +126,13 @@ func (db *database) move(ctx context.Context, staged string, columns []string) e
 		if err := db.exec(ctx, "DELETE FROM "+db.table()); err != nil {
 			return err
 		}
+		kept, err := db.one(ctx, "SELECT 1 FROM "+db.table()+" LIMIT 1")
+		if err != nil {
+			return err
+		}
+		if kept != nil { // which is no error to the database
+			return fmt.Errorf("table %q: %w: it has rows after all of them were deleted: a trigger of its own keeps them; drop that, or use --if-exists append or upsert", db.target.name, ErrTable)
+		}
 	}
 	list := strings.Join(columns, ", ")
 	sql := "INSERT INTO " + db.table() + " (" + list + ") SELECT " + list + " FROM " + staged

@@ -15,13 +15,13 @@ func (db *database) Runs(ctx context.Context) (runs []table.Run, err error) {
 		return nil, nil
 	}
 	err = db.inTx(ctx, func() error {
-		rows, err := db.session.Query(ctx, "SELECT run, state, live, job, rows_written, manifest_sha256 FROM "+db.own("run")+" ORDER BY published IS NULL, published, begun")
+		rows, err := db.session.Query(ctx, "SELECT run, parent, state, live, job, rows_written, manifest_sha256 FROM "+db.own("run")+" ORDER BY published IS NULL, published, begun")
 		for _, r := range rows {
-			runs = append(runs, table.Run{ID: asText(r[0]), State: table.State(asText(r[1])), Live: asInt(r[2]) != 0, Job: asText(r[3]), Rows: asInt(r[4]), SHA256: asText(r[5])})
+			runs = append(runs, table.Run{ID: asText(r[0]), Parent: asText(r[1]), State: table.State(asText(r[2])), Live: asInt(r[3]) != 0, Job: asText(r[4]), Rows: asInt(r[5]), SHA256: asText(r[6])})
 		}
 		return err
 	})
-	return runs, err
+	return table.InOrder(runs), err
 }
 
 // Count implements table.Database.

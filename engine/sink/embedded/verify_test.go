@@ -153,6 +153,28 @@ func TestVerifyReadsTheChain(t *testing.T) {
 	})
 }
 
+// TestClockSetBack: runs follow one another as they did, whatever the clock said of them.
+func TestClockSetBack(t *testing.T) {
+	each(t, func(t *testing.T, j job) {
+		t.Helper()
+		own := map[string]string{"sqlite": "scores_millrace_", "duckdb": "scores_millrace."}[j.dialect.Scheme()]
+		for i, name := range []string{"a", "bb", "ccc"} {
+			j.name, j.from, j.ifExists = name, 1000*i, ledger.IfExistsAppend
+			if _, err := j.run(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			if i == 0 {
+				j.do(t, "UPDATE "+own+"run SET published = '2100-01-01 00:00:00'")
+			}
+		}
+		v, err := embedded.Destination{Dialect: j.dialect}.Verify(context.Background(), j.output, ledger.VerifyOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, "problem", v.Problems, "")
+	})
+}
+
 // TestDigestOfEveryType: what is read back of each type has the digest of what was written.
 func TestDigestOfEveryType(t *testing.T) {
 	ctx := context.Background()

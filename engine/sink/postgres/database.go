@@ -256,18 +256,18 @@ func (db *database) Runs(ctx context.Context) (runs []table.Run, err error) {
 		return nil, nil
 	}
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, "SELECT run, state, live, job, coalesce(rows_written, 0), coalesce(manifest_sha256, '') FROM "+db.own("run")+" ORDER BY published NULLS LAST, begun")
+		rows, err := tx.Query(ctx, "SELECT run, coalesce(parent, ''), state, live, job, coalesce(rows_written, 0), coalesce(manifest_sha256, '') FROM "+db.own("run")+" ORDER BY published NULLS LAST, begun")
 		if err != nil {
 			return err
 		}
 		runs, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (table.Run, error) {
 			var r table.Run
-			err := row.Scan(&r.ID, &r.State, &r.Live, &r.Job, &r.Rows, &r.SHA256)
+			err := row.Scan(&r.ID, &r.Parent, &r.State, &r.Live, &r.Job, &r.Rows, &r.SHA256)
 			return r, err
 		})
 		return err
 	})
-	return runs, err
+	return table.InOrder(runs), err
 }
 
 // Count implements table.Database.

@@ -69,6 +69,35 @@ func TestConnectionCut(t *testing.T) {
 	}
 }
 
+// TestReadersCut: who reads what runs keep says, too, that a connection that breaks may pass.
+func TestReadersCut(t *testing.T) {
+	s := pgtest.Start(t)
+	if _, err := newJob(s.URI("t", "")).run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	proxy := pgtest.NewProxy(t, s)
+	output := proxy.URI("t", "")
+	for name, read := range map[string]func() error{
+		"seen":   func() error { _, err := Destination{}.Seen(t.Context(), output); return err },
+		"verify": func() error { _, err := Destination{}.Verify(t.Context(), output, ledger.VerifyOptions{}); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			proxy.CutAfter(pgtest.FromServer, 1<<40) // none
+			if err := read(); err != nil {
+				t.Fatal(err)
+			}
+			const cuts = 16
+			total := proxy.Seen(pgtest.FromServer)
+			for n := range int64(cuts) {
+				proxy.CutAfter(pgtest.FromServer, total*(n+1)/(cuts+1))
+				if err := read(); !errors.Is(err, sink.ErrPasses) {
+					t.Errorf("cut after %d bytes of %d: %v; want that it may pass", total*(n+1)/(cuts+1), total, err)
+				}
+			}
+		})
+	}
+}
+
 // TestLostAcknowledgement cuts the answer of the last COMMIT: the run finds out that it
 // happened, and does not fail.
 func TestLostAcknowledgement(t *testing.T) {

@@ -24,6 +24,13 @@ func (db *database) move(ctx context.Context, tx pgx.Tx, p *table.Publication, w
 		if err := run(ctx, tx, "DELETE FROM "+db.target.Name()); err != nil {
 			return err
 		}
+		var kept bool // which is no error to the server
+		if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM "+db.target.Name()+")").Scan(&kept); err != nil {
+			return err
+		}
+		if kept {
+			return fmt.Errorf("%s: %w: it has rows after all of them were deleted: a policy, a trigger or a rule of its own keeps them, or somebody wrote meanwhile; let the user of the connection delete them, or use --if-exists append or upsert", db.target.Address(), postgres.ErrTable)
+		}
 	}
 	taken, err := write()
 	if err != nil { // a trigger's own words need not say where

@@ -95,7 +95,7 @@ func TestTooLongIsKnownEarly(t *testing.T) {
 	schema := arrow.NewSchema([]arrow.Field{{Name: "name", Type: arrow.BinaryTypes.String}}, nil)
 	tests := []struct{ why, uri, text, want string }{
 		{"varchar(3)", s.URI("l", ""), "four", "too long"},
-		{"LATIN1", strings.Replace(s.URI("l", ""), "@/postgres?", "@/latin?", 1), "日本", "no equivalent"},
+		{"LATIN1", strings.Replace(s.URI("l", ""), "@/postgres?", "@/latin?", 1), "日本", "line 1, column name)"},
 	}
 	for _, test := range tests {
 		t.Run(test.why, func(t *testing.T) {

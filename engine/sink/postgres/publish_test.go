@@ -134,6 +134,32 @@ func TestUpsert(t *testing.T) {
 	})
 }
 
+// TestRightsOnViews: a dashboard that may read a view may read it when it is made again, of a
+// table that has another column by then.
+func TestRightsOnViews(t *testing.T) {
+	s := pgtest.Start(t)
+	j := newJob(s.URI("t", ""))
+	if _, err := j.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.Must(t, `CREATE ROLE "the ""dashboard""" LOGIN; GRANT USAGE ON SCHEMA t_millrace TO PUBLIC; GRANT SELECT ON t_millrace.predictions TO "the ""dashboard""" WITH GRANT OPTION; GRANT SELECT, DELETE ON t_millrace.predictions TO PUBLIC`)
+	rights := func() string {
+		return s.Must(t, "SELECT array_agg(a::text ORDER BY a::text) FROM pg_class, unnest(relacl) a WHERE oid = 't_millrace.predictions'::regclass")
+	}
+	before := rights()
+	s.Must(t, "ALTER TABLE t ADD COLUMN more text")
+	j.name, j.ifExists = "b", ledger.IfExistsAppend
+	if _, err := j.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Must(t, "SELECT count(more), count(*) FROM t_millrace.predictions"); got != "0|2400" {
+		t.Errorf("the view has %s", got)
+	}
+	if after := rights(); after != before {
+		t.Errorf("rights on the view are %s, and were %s", after, before)
+	}
+}
+
 // TestEveryProblemAtOnce: a table that does not fit is told in whole before the first row.
 func TestEveryProblemAtOnce(t *testing.T) {
 	s := pgtest.Start(t)

@@ -52,7 +52,7 @@ func openReader(ctx context.Context, output string) (db *database, h *ledger.His
 	err = db.control.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", db.own("run")).Scan(&there)
 	switch {
 	case err != nil:
-		err = db.target.Wrap(err)
+		err = db.failed(err)
 	case !there:
 		err = fmt.Errorf("%s: no run was published there: there is no table %s", db.target, db.own("run"))
 	default:
@@ -75,12 +75,12 @@ func (db *database) Names() (name, manifests string) {
 func (db *database) Lacks(ctx context.Context, columns []string) (what string, err error) {
 	rows, err := db.control.Query(ctx, "SELECT attname::text FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped", db.target.Name())
 	if err != nil {
-		return "", db.target.Wrap(err)
+		return "", db.failed(err)
 	}
 	has, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	switch {
 	case err != nil:
-		return "", db.target.Wrap(err)
+		return "", db.failed(err)
 	case len(has) == 0:
 		return "is gone", nil
 	}
@@ -95,11 +95,11 @@ func (db *database) Lacks(ctx context.Context, columns []string) (what string, e
 // CountOthers implements table.Verifiable.
 func (db *database) CountOthers(ctx context.Context, runs []string) (n int64, err error) {
 	err = db.control.QueryRow(ctx, "SELECT count(*) FROM "+db.target.Name()+" WHERE "+db.runColumn()+" IS NULL OR "+db.runColumn()+" <> ALL ($1)", runs).Scan(&n)
-	return n, db.target.Wrap(err)
+	return n, db.failed(err)
 }
 
 // RowDigest implements table.Verifiable.
 func (db *database) RowDigest(ctx context.Context, run string, columns []string) (table.Digest, error) {
 	account, err := db.target.ReadDigest(ctx, db.control.PgConn(), "SELECT "+quoted(columns)+" FROM "+db.target.Name()+" WHERE "+db.runColumn()+" = "+literal(run))
-	return table.Digest(account.Digest), err
+	return table.Digest(account.Digest), db.failed(err)
 }

@@ -17,7 +17,7 @@ func (Destination) Seen(ctx context.Context, output string) (seen *ledger.Seen, 
 	defer func() { err = errors.Join(err, db.Close()) }()
 	var there bool
 	if err := db.control.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", db.own("run")).Scan(&there); err != nil {
-		return nil, db.target.Wrap(err)
+		return nil, db.failed(err)
 	}
 	if !there {
 		return &ledger.Seen{}, nil

@@ -89,6 +89,26 @@ func TestShapes(t *testing.T) {
 			t.Errorf("%s rows are there none the less", got)
 		}
 	})
+	for why, keeps := range map[string]string{
+		"a trigger": "CREATE FUNCTION kept() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$; CREATE TRIGGER t BEFORE DELETE ON p FOR EACH ROW EXECUTE FUNCTION kept()",
+		"a rule":    "CREATE RULE r AS ON DELETE TO p DO INSTEAD NOTHING",
+		"a policy":  "CREATE ROLE scorer LOGIN; GRANT CREATE ON DATABASE postgres TO scorer; GRANT SELECT, INSERT, DELETE ON p TO scorer; ALTER TABLE p ENABLE ROW LEVEL SECURITY; CREATE POLICY sees ON p FOR SELECT USING (true); CREATE POLICY adds ON p FOR INSERT WITH CHECK (true)",
+	} {
+		t.Run("rows that "+why+" keeps", func(t *testing.T) {
+			s.Must(t, dropView+"DROP TABLE IF EXISTS p CASCADE; DROP SCHEMA IF EXISTS p_millrace CASCADE; CREATE TABLE p (id bigint, score double precision, millrace_run text); INSERT INTO p VALUES (7); "+keeps)
+			j := newJob(s.URI("p", ""))
+			if why == "a policy" {
+				j.uri = strings.Replace(j.uri, "postgres://postgres@", "postgres://scorer@", 1)
+			}
+			j.ifExists = replace
+			if _, err := j.run(t.Context()); !errors.Is(err, ledger.ErrOutput) || !strings.Contains(err.Error(), "it has rows after all of them were deleted") {
+				t.Errorf("run = %v; want that rows were kept", err)
+			}
+			if got := s.Must(t, "SELECT count(*) FROM p"); got != "1" {
+				t.Errorf("%s rows are there; want the one that was", got)
+			}
+		})
+	}
 	t.Run("no partition for a row", func(t *testing.T) {
 		s.Must(t, dropView+"DROP TABLE IF EXISTS p CASCADE; DROP SCHEMA IF EXISTS p_millrace CASCADE; CREATE TABLE p (id bigint, score double precision, millrace_run text) PARTITION BY RANGE (id); CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (500)")
 		j := newJob(s.URI("p", ""))

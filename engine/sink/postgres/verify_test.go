@@ -54,3 +54,22 @@ func TestVerifyFindsEdits(t *testing.T) {
 		})
 	}
 }
+
+// TestClockSetBack: runs follow one another as they did, whatever the clock said of them.
+func TestClockSetBack(t *testing.T) {
+	s := pgtest.Start(t)
+	j := newJob(s.URI("t", ""))
+	for i, name := range []string{"a", "b", "c"} {
+		j.name, j.from, j.ifExists = name, 10000*i, ledger.IfExistsAppend
+		if _, err := j.run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			s.Must(t, "UPDATE t_millrace.run SET published = published + interval '1 year'")
+		}
+	}
+	v, err := Destination{}.Verify(t.Context(), j.uri, ledger.VerifyOptions{})
+	if err != nil || len(v.Problems) > 0 {
+		t.Errorf("verify = %+v, %v; want no problem", v, err)
+	}
+}

@@ -35,6 +35,7 @@ func (db *database) makeView(ctx context.Context, tx pgx.Tx, name, query string)
 	var note *string
 	err := tx.QueryRow(ctx, `SELECT count(*) > 0, max(obj_description(c.oid, 'pg_class')) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE n.nspname = $1 AND c.relname = $2`, db.target.Ledger, name).Scan(&there, &note)
+	var grants []string
 	mine := fmt.Sprintf("millrace, version %d: %s", version, query)
 	switch {
 	case err != nil:
@@ -44,6 +45,9 @@ func (db *database) makeView(ctx context.Context, tx pgx.Tx, name, query string)
 	case there && (note == nil || !strings.HasPrefix(*note, "millrace, version ")):
 		return fmt.Errorf("%w: %s is there and is not millrace's; drop it, or do without views by views=no in the URI", postgres.ErrTable, db.own(name))
 	case there:
+		if grants, err = db.grants(ctx, tx, name); err != nil {
+			return err
+		}
 		if err := run(ctx, tx, "DROP VIEW "+db.own(name)); err != nil {
 			return fmt.Errorf("make the view %s again, since the table's columns are others (drop what depends on it): %w", db.own(name), err)
 		}
@@ -52,7 +56,20 @@ func (db *database) makeView(ctx context.Context, tx pgx.Tx, name, query string)
 	if err != nil {
 		return err
 	}
-	return run(ctx, tx, "CREATE VIEW "+db.own(name)+" AS "+query, "COMMENT ON VIEW "+db.own(name)+" IS '"+quoted+"'")
+	return run(ctx, tx, append([]string{"CREATE VIEW " + db.own(name) + " AS " + query, "COMMENT ON VIEW " + db.own(name) + " IS '" + quoted + "'"}, grants...)...)
+}
+
+// grants are statements that give the rights on a view which others have: they go with it
+// when it is dropped, and dashboards would find it closed.
+func (db *database) grants(ctx context.Context, tx pgx.Tx, name string) ([]string, error) {
+	rows, err := tx.Query(ctx, `SELECT format('GRANT %s ON %s TO %s%s', a.privilege_type, $3::text,
+			CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END, CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(c.relacl) a
+		WHERE n.nspname = $1 AND c.relname = $2 AND a.grantee <> c.relowner`, db.target.Ledger, name, db.own(name))
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
 // runsView has a row for each run that was published, or kept its rejects.

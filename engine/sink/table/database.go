@@ -21,8 +21,9 @@ const (
 
 // Run is a run as a database has it.
 type Run struct {
-	ID    string
-	State State
+	ID     string
+	Parent string // the run before it, of one that is published; "" where there was none
+	State  State
 	// Live says that the table has the run's rows, and no run after it replaced them.
 	Live   bool
 	Job    string // digest

@@ -17,13 +17,21 @@ func Seen(ctx context.Context, db Database) (*ledger.Seen, error) {
 	if err != nil {
 		return nil, err
 	}
-	seen := &ledger.Seen{}
+	seen, published := &ledger.Seen{}, map[string]string{} // by run, the SHA-256 of its manifest
+	for _, r := range runs {
+		if r.State == Published {
+			published[r.ID] = r.SHA256
+		}
+	}
 	for _, r := range slices.Backward(runs) {
 		switch r.State {
 		case Published:
 			m, err := readManifest(ctx, db, r)
 			if err != nil {
 				return nil, err
+			}
+			if p := m.Parent; p != nil && published[p.Run] != p.SHA256 {
+				return nil, fmt.Errorf("%w: what its runs have read cannot be told: run %s followed run %s, whose manifest is missing or another; see millrace verify", ledger.ErrUnsound, r.ID, p.Run)
 			}
 			if seen.Newest == "" {
 				seen.Newest = r.SHA256
