@@ -22,7 +22,7 @@ func TestEmptyRecordOfAnyType(t *testing.T) {
 		dictionary(arrow.BinaryTypes.LargeString), dictionary(arrow.BinaryTypes.LargeBinary), dictionary(arrow.BinaryTypes.StringView),
 		dictionary(arrow.FixedWidthTypes.Boolean), dictionary(arrow.ListOf(arrow.PrimitiveTypes.Int32)), arrow.FixedSizeListOf(2, arrow.BinaryTypes.LargeString),
 		arrow.MapOf(arrow.BinaryTypes.String, dictionary(arrow.BinaryTypes.LargeString)), arrow.RunEndEncodedOf(arrow.PrimitiveTypes.Int32, arrow.BinaryTypes.LargeString),
-		arrow.SparseUnionOf(item, []arrow.UnionTypeCode{5}), arrow.DenseUnionOf(item, []arrow.UnionTypeCode{5}), arrow.LargeListViewOf(arrow.PrimitiveTypes.Int8),
+		arrow.SparseUnionOf(item, []arrow.UnionTypeCode{5}), arrow.DenseUnionOf(item, []arrow.UnionTypeCode{5}), arrow.LargeListViewOf(arrow.PrimitiveTypes.Int8), arrow.ListOf(arrow.LargeListOf(arrow.PrimitiveTypes.Int8)),
 	} {
 		schema := arrow.NewSchema([]arrow.Field{{Name: "c", Type: dt, Nullable: true}}, nil)
 		var stream bytes.Buffer
