@@ -255,6 +255,9 @@ func (b *treeBuilder) build() (*decisionTree, bool) {
 			b.leaves = append(b.leaves, i)
 			continue
 		}
+		if b.losesNaN(i) {
+			return nil, false
+		}
 		c := b.children[i-b.first]
 		node, sides := r.split(i)
 		switch sides {
@@ -287,6 +290,16 @@ func (b *treeBuilder) goesOn(i int, node treeNode) bool {
 	}
 	_, sides := b.reader.split(next)
 	return sides == asIs // not so, where it asks for equality with NaN
+}
+
+// losesNaN says whether a split on equality sends NaN to its false side, which asks the same
+// column for equality, has the same true side, and would send NaN there. ONNX Runtime makes
+// one test of such a chain, for some values, and asks the first node alone about NaN.
+func (b *treeBuilder) losesNaN(i int) bool {
+	r, sides := b.reader, b.children[i-b.first]
+	next := sides[1]
+	return len(r.missing) > 0 && r.modes[i] == modeEqual && r.modes[next] == modeEqual && r.features[i] == r.features[next] &&
+		sides[0] == b.children[next-b.first][0] && r.missing[i] != 1 && r.missing[next] == 1
 }
 
 // sides says where the true side of a simplified split goes.
