@@ -56,24 +56,60 @@ func (s *Staging) CheckColumns(columns []Column) error {
 	if s.opts.IfExists != IfExistsAppend || len(s.mu.before.live) == 0 {
 		return nil
 	}
-	if why := OtherColumns(s.mu.before.live[0].Schema, columns); why != "" {
+	if why := OtherColumns(s.mu.before.live, s.opts.Ext, columns); why != "" {
 		return s.exists(why, "")
 	}
 	return nil
 }
 
-// OtherColumns says why files of some columns cannot stand beside those there, as
-// CheckColumns has it; empty where they can.
-func OtherColumns(there, columns []Column) string {
-	same := len(there) == len(columns)
-	for i := 0; same && i < len(columns); i++ {
-		same = there[i].Name == columns[i].Name && there[i].Type == columns[i].Type
+// OtherColumns says why files of some columns, with an ending, cannot stand beside those of
+// live runs, the newest first, as CheckColumns has it; empty where they can.
+func OtherColumns(live []*Manifest, ext string, columns []Column) string {
+	there := slices.Clone(live[0].Schema)
+	same, lacks := len(there) == len(columns), false
+	for i := range there {
+		there[i].Type = typeAmong(live, i)
+		if i >= len(columns) || there[i].Name != columns[i].Name {
+			same = false
+			continue
+		}
+		if there[i].Type == columns[i].Type {
+			continue
+		}
+		none := there[i].Type == noType || columns[i].Type == noType
+		lacks = lacks || none
+		same = same && none && isText(ext)
 	}
 	if same {
 		return ""
 	}
-	return fmt.Sprintf("its columns are %s, and this run's would be %s, and nobody could read both as one table; append the same, or write elsewhere",
+	why := fmt.Sprintf("its columns are %s, and this run's would be %s, and nobody could read both as one table; append the same, or write elsewhere",
 		columnsText(there), columnsText(columns))
+	if lacks {
+		why += "; a column of CSV or JSON Lines that has no value, as of a header alone, has no type: --types COLUMN=TYPE gives it one"
+	}
+	return why
+}
+
+// noType is the type of a column that has no value, in input of text.
+const noType = "null"
+
+// typeAmong is the type of a column of live runs: what those of text wrote before or after a
+// run that had no value in it.
+func typeAmong(live []*Manifest, column int) string {
+	for _, m := range live {
+		if column < len(m.Schema) && m.Schema[column].Type != noType {
+			return m.Schema[column].Type
+		}
+	}
+	return noType
+}
+
+// isText says whether files with an ending keep no types, so that a column without a value
+// looks in them like any other.
+func isText(ext string) bool {
+	kind, _, _ := strings.Cut(strings.TrimPrefix(ext, "."), ".") // .csv.gz
+	return kind == "csv" || kind == "tsv" || kind == "jsonl"
 }
 
 func columnsText(columns []Column) string {

@@ -22,6 +22,7 @@ func TestAppendLooksLikeWhatIsThere(t *testing.T) {
 		{"another type", ".parquet", []Column{columns[0], {Name: "y", Type: "float64"}}, `"y" float64`},
 		{"another order", ".parquet", []Column{columns[1], columns[0]}, `would be "y" float32, "id" int64`},
 		{"a column more", ".parquet", append(columns[:2:2], Column{Name: "z", Type: "utf8"}), `"z" utf8`},
+		{"a column without a value", ".parquet", []Column{columns[0], {Name: "y", Type: "null", Nullable: true}}, "--types COLUMN=TYPE gives it one"},
 		{"another format", ".arrow", columns, "end in .parquet and this run's would in .arrow"},
 	}
 	for _, test := range tests {
@@ -40,6 +41,34 @@ func TestAppendLooksLikeWhatIsThere(t *testing.T) {
 				t.Errorf("appending = %v; want ErrExists saying %q, or nothing", err, test.says)
 			}
 		})
+	}
+}
+
+// TestAppendColumnsWithoutAValue: a file of text looks the same whether its columns have a type
+// or, as those of an input that is a header alone, none; and what had a type keeps it.
+func TestAppendColumnsWithoutAValue(t *testing.T) {
+	of := func(typ string) []Column { return []Column{{Name: "id", Type: typ}} }
+	for _, c := range []struct {
+		live   []string // newest first
+		now    string
+		ext    string
+		refuse bool
+	}{
+		{[]string{"int64"}, "null", ".csv", false},
+		{[]string{"null"}, "int64", ".csv.gz", false},
+		{[]string{"null", "int64"}, "int64", ".jsonl", false},
+		{[]string{"null", "int64"}, "utf8", ".csv", true},
+		{[]string{"null"}, "int64", ".parquet", true},
+		{[]string{"int64"}, "null", ".arrow", true},
+		{[]string{"null"}, "null", ".parquet", false},
+	} {
+		var live []*Manifest
+		for _, typ := range c.live {
+			live = append(live, &Manifest{Schema: of(typ)})
+		}
+		if why := OtherColumns(live, c.ext, of(c.now)); (why != "") != c.refuse {
+			t.Errorf("%v beside %v in %s: %q", c.now, c.live, c.ext, why)
+		}
 	}
 }
 

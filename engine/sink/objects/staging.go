@@ -249,7 +249,7 @@ func (s *staging) CheckColumns(columns []ledger.Column) error {
 	if s.opts.IfExists != ledger.IfExistsAppend || len(s.mu.before.live) == 0 {
 		return nil
 	}
-	if why := ledger.OtherColumns(s.mu.before.live[0].Schema, columns); why != "" {
+	if why := ledger.OtherColumns(s.mu.before.live, s.opts.Ext, columns); why != "" {
 		return s.exists(why)
 	}
 	return nil
