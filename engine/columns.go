@@ -281,30 +281,38 @@ func gatherIndices(d *array.Dictionary, runs []rowRun) (arrow.Array, error) {
 	return array.NewDictionaryArray(d.DataType(), indices, d.Dictionary()), nil
 }
 
-// gatherFixed copies runs of values of whole bytes, as predictions and most columns are,
-// which is much faster than to cut and join slices; nil for other arrays.
+// gatherFixed copies runs of values of whole bytes, as predictions and most columns are, or of
+// views, whose texts stay where they lie. That is much faster than to cut and join slices; nil
+// for other arrays.
 func gatherFixed(a arrow.Array, runs []rowRun) arrow.Array {
-	t, ok := a.DataType().(arrow.FixedWidthDataType)
 	data := a.Data()
-	if !ok || t.BitWidth()%8 != 0 || len(data.Buffers()) != 2 || len(data.Children()) > 0 {
+	var width, rows int
+	switch t := a.DataType().(type) {
+	case arrow.BinaryViewDataType:
+		width = arrow.ViewHeaderSizeBytes
+	case arrow.FixedWidthDataType:
+		if t.BitWidth()%8 != 0 || len(data.Buffers()) != 2 || len(data.Children()) > 0 {
+			return nil
+		}
+		width = t.BitWidth() / 8
+	default:
 		return nil
 	}
-	width, rows := t.BitWidth()/8, 0
 	for _, r := range runs {
 		rows += r.rows
 	}
 	out := make([]byte, rows*width)
 	gatherValues(out, data.Buffers()[1].Bytes()[data.Offset()*width:], width, runs)
-	if a.NullN() == 0 {
-		return flat(a.DataType(), memory.NewBufferBytes(out), rows)
+	buffers, nulls := append([]*memory.Buffer{nil, memory.NewBufferBytes(out)}, data.Buffers()[2:]...), 0
+	if a.NullN() > 0 {
+		valid, at := make([]byte, bitutil.BytesForBits(int64(rows))), 0
+		for _, r := range runs {
+			copyBits(valid, at, a.NullBitmapBytes(), data.Offset()+r.row, r.rows)
+			at += r.rows
+		}
+		buffers[0], nulls = memory.NewBufferBytes(valid), rows-bitutil.CountSetBits(valid, 0, rows)
 	}
-	valid, at := make([]byte, bitutil.BytesForBits(int64(rows))), 0
-	for _, r := range runs {
-		copyBits(valid, at, a.NullBitmapBytes(), data.Offset()+r.row, r.rows)
-		at += r.rows
-	}
-	values, nulls := memory.NewBufferBytes(out), rows-bitutil.CountSetBits(valid, 0, rows)
-	d := array.NewData(a.DataType(), rows, []*memory.Buffer{memory.NewBufferBytes(valid), values}, nil, nulls, 0)
+	d := array.NewData(a.DataType(), rows, buffers, nil, nulls, 0)
 	defer d.Release()
 	return array.MakeFromData(d)
 }

@@ -75,6 +75,10 @@ func TakeRows[R rowNumber](a arrow.Array, rows []R) (arrow.Array, error) {
 			break
 		}
 		return made(a, rows, arrow.Int64Traits.CastToBytes(ends), values)
+	case arrow.BinaryViewDataType:
+		// Texts stay where they lie: joined would hold that once for each run of rows.
+		places := memory.NewBufferBytes(takenFixed(buffer(data, 1), data.Offset(), arrow.ViewHeaderSizeBytes, rows))
+		return madeOf(a, rows, append([]*memory.Buffer{places}, data.Buffers()[2:]...)...)
 	case *arrow.FixedSizeListType, *arrow.StructType, *arrow.DictionaryType: // no values of their own
 	case arrow.FixedWidthDataType:
 		if len(data.Buffers()) == 2 && t.BitWidth()%8 == 0 {
@@ -92,17 +96,23 @@ func buffer(data arrow.ArrayData, i int) []byte {
 }
 
 // made is an array of taken values, with the nulls of their rows.
-func made[R rowNumber](a arrow.Array, rows []R, buffers ...[]byte) (arrow.Array, error) {
+func made[R rowNumber](a arrow.Array, rows []R, values ...[]byte) (arrow.Array, error) {
+	buffers := make([]*memory.Buffer, len(values))
+	for i, v := range values {
+		buffers[i] = memory.NewBufferBytes(v)
+	}
+	return madeOf(a, rows, buffers...)
+}
+
+// madeOf is made of buffers, which it borrows.
+func madeOf[R rowNumber](a arrow.Array, rows []R, buffers ...*memory.Buffer) (arrow.Array, error) {
 	all, nulls := make([]*memory.Buffer, 1, 1+len(buffers)), 0 // no nulls
 	if a.NullN() > 0 {
 		valid := takenBits(a.NullBitmapBytes(), a.Data().Offset(), rows)
 		nulls = len(rows) - bitutil.CountSetBits(valid, 0, len(rows))
 		all[0] = memory.NewBufferBytes(valid)
 	}
-	for _, b := range buffers {
-		all = append(all, memory.NewBufferBytes(b))
-	}
-	data := array.NewData(a.DataType(), len(rows), all, nil, nulls, 0)
+	data := array.NewData(a.DataType(), len(rows), append(all, buffers...), nil, nulls, 0)
 	defer data.Release()
 	return array.MakeFromData(data), nil
 }
