@@ -64,7 +64,7 @@ func newMerger(schema *arrow.Schema, mem memory.Allocator) (_ *merger, err error
 func (m *merger) find(t arrow.DataType) {
 	switch t := t.(type) {
 	case *arrow.DictionaryType:
-		empty := array.MakeArrayOfNull(m.mem, t.ValueType, 0)
+		empty := withoutRows(t.ValueType, m.mem)
 		defer empty.Release()
 		data := empty.Data().(*array.Data)
 		data.Retain()
@@ -130,7 +130,7 @@ func (m *merger) whole(schema *arrow.Schema) (arrow.RecordBatch, error) {
 	}
 	columns := make([]arrow.Array, schema.NumFields())
 	for i, f := range schema.Fields() {
-		columns[i] = array.MakeArrayOfNull(m.mem, f.Type, 0)
+		columns[i] = withoutRows(f.Type, m.mem)
 		defer columns[i].Release()
 	}
 	none := array.NewRecordBatch(schema, columns, 0)
@@ -148,6 +148,15 @@ func (m *merger) whole(schema *arrow.Schema) (arrow.RecordBatch, error) {
 		defer dict.Release()
 		return array.NewDataWithDictionary(data.DataType(), 0, data.Buffers(), 0, 0, dict.Data().(*array.Data)), nil
 	})
+}
+
+// withoutRows is an array without rows, which the caller releases. It is cut from one that
+// has a row: of none, arrow-go makes the offsets of large lists within lists and maps too
+// short, and its writer panics at them (18.8.0).
+func withoutRows(t arrow.DataType, mem memory.Allocator) arrow.Array {
+	row := array.MakeArrayOfNull(mem, t, 1)
+	defer row.Release()
+	return array.NewSlice(row, 0, 0)
 }
 
 // rebuild replaces every dictionary array within a batch.
