@@ -76,7 +76,7 @@ func (o *Options) OpenPublished(ctx context.Context, m *ledger.Manifest, rows in
 }
 
 // dictionaryValues finds the type of a dictionary's values in Arrow's name for it.
-var dictionaryValues = regexp.MustCompile(`^dictionary<values=([^<>, ]+),`)
+var dictionaryValues = regexp.MustCompile(`^dictionary<values=(.+), indices=`)
 
 // lineType is the type by which text is read, from Arrow's name for that of what was written.
 func lineType(name string) arrow.DataType {
