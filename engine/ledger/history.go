@@ -272,7 +272,7 @@ func (h *History) checkManifest(name string, r *Recorded) {
 	}
 	switch m.Mode {
 	case ModeFresh, "": // none, in manifests before there were modes
-		if m.Parent != nil {
+		if m.Parent != nil && !h.Single { // a single file may be gone, and its runs are beside it
 			bad("says that nothing was there before, and names a run before it")
 		}
 	case ModeReplace:

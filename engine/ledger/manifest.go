@@ -21,8 +21,9 @@ const ManifestVersion = "millrace.manifest/1"
 type Manifest struct {
 	Version string `json:"version"`
 	Run     string `json:"run"`
-	// Parent is the run whose output stood there before this one was published;
-	// none for the first. Through parents, the manifests of an output are a chain.
+	// Parent is the run whose output stood there before this one was published, or had
+	// stood there, where a single file was removed since; none for the first. Through
+	// parents, the manifests of an output are a chain.
 	Parent *Parent `json:"parent,omitempty"`
 	// Mode is what publishing did to the parent's output.
 	Mode Mode `json:"mode"`

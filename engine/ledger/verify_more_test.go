@@ -27,6 +27,10 @@ func TestVerifySingleFile(t *testing.T) {
 			t.Helper()
 			put(t, filepath.Join(side(out, 3), rejectsName), nil)
 		}, nil},
+		{"nothing: the file of the run before was removed before run 2", func(t *testing.T, out string) {
+			t.Helper()
+			edit(t, side(out, 2), func(m map[string]any) { m["mode"] = "fresh" })
+		}, nil},
 		{"a flipped bit", func(t *testing.T, out string) {
 			t.Helper()
 			flip(t, out)

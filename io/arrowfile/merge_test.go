@@ -57,11 +57,13 @@ func TestMergedDictionaries(t *testing.T) {
 		{dictOf(arrow.PrimitiveTypes.Int32, &arrow.FixedSizeBinaryType{ByteWidth: 2}), []string{`["YWI=", "Y2Q="]`, `["Y2Q=", "ZWY="]`}},
 		{dictOf(arrow.PrimitiveTypes.Int16, &arrow.Decimal128Type{Precision: 20, Scale: 2}), []string{`["1.25"]`, `["3.50", "1.25"]`}},
 		{arrow.ListOf(text), []string{`[["a", "b"], null, []]`, `[]`, `[["b", null, "c"], ["a"]]`}},
-		{arrow.StructOf(
-			arrow.Field{Name: "x", Type: text, Nullable: true},
-			arrow.Field{Name: "y", Type: arrow.MapOf(arrow.BinaryTypes.String, arrow.LargeListOf(arrow.PrimitiveTypes.Int8)), Nullable: true},
-			arrow.Field{Name: "z", Type: arrow.ListOf(arrow.LargeListOf(text)), Nullable: true}),
-			[]string{`[{"x": "a", "y": [{"key": "k", "value": [1]}], "z": null}]`, `[]`, `[{"x": "b", "y": null, "z": [["q"], []]}]`}},
+		{
+			arrow.StructOf(
+				arrow.Field{Name: "x", Type: text, Nullable: true},
+				arrow.Field{Name: "y", Type: arrow.MapOf(arrow.BinaryTypes.String, arrow.LargeListOf(arrow.PrimitiveTypes.Int8)), Nullable: true},
+				arrow.Field{Name: "z", Type: arrow.ListOf(arrow.LargeListOf(text)), Nullable: true}),
+			[]string{`[{"x": "a", "y": [{"key": "k", "value": [1]}], "z": null}]`, `[]`, `[{"x": "b", "y": null, "z": [["q"], []]}]`},
+		},
 		{structOfDicts, []string{`[{"x": "a", "y": ["p"]}, null]`, `[{"x": "b", "y": ["q", "p"]}, {"x": null, "y": null}]`}},
 	} {
 		t.Run(c.dt.String(), func(t *testing.T) {

@@ -149,7 +149,8 @@ func widen(s slots, value func(int) int64, stored arrow.DataType, mem memory.All
 
 // keptType is the type that the schema kept in the file names: the column's
 // own, but for types that not every reader of Parquet knows. They stand as what
-// they are stored as.
+// they are stored as. So do dictionaries of anything but texts and bytes: named as such,
+// their values lose their zone or are read as integers.
 func keptType(t arrow.DataType) arrow.DataType {
 	switch t := t.(type) {
 	case *arrow.StringViewType:
@@ -161,7 +162,11 @@ func keptType(t arrow.DataType) arrow.DataType {
 	case *arrow.Decimal64Type:
 		return &arrow.Decimal128Type{Precision: t.Precision, Scale: t.Scale}
 	case *arrow.DictionaryType:
-		return &arrow.DictionaryType{IndexType: t.IndexType, ValueType: keptType(t.ValueType), Ordered: t.Ordered}
+		values := keptType(t.ValueType)
+		if _, texts := values.(arrow.BinaryDataType); !texts { // of which alone readers make dictionaries again
+			return values
+		}
+		return &arrow.DictionaryType{IndexType: t.IndexType, ValueType: values, Ordered: t.Ordered}
 	case *arrow.ListType:
 		return arrow.ListOfField(keptField(t.ElemField()))
 	case *arrow.LargeListType:
