@@ -126,12 +126,24 @@ func newKernelRewriter(p *onnxpb.ModelProto, folder string) *kernelRewriter {
 	return r
 }
 
+// keepsType has the operators of ai.onnx whose outputs are of their first input's type, as far
+// as exporters put them before a model's own: columns chosen, scaled, put together, projected.
+var keepsType = map[string]bool{
+	"Identity": true, "Concat": true, "Reshape": true, "Flatten": true, "Squeeze": true, "Unsqueeze": true, "Transpose": true,
+	"Gather": true, "Slice": true, "Split": true,
+	"Add": true, "Sub": true, "Mul": true, "Div": true, "Pow": true, "Min": true, "Max": true, "Sum": true, "Clip": true,
+	"Abs": true, "Neg": true, "Sqrt": true, "Exp": true, "Log": true, "MatMul": true, "Gemm": true,
+}
+
 // isFloat32 says whether a value is known to be a tensor of float32: as
 // declared, or by what made it.
 func (r *kernelRewriter) isFloat32(name string) bool {
 	for range maxTrace {
 		if t := r.declared[name]; t != nil {
 			return ElementType(t.GetElemType()) == Float32
+		}
+		if c := r.tracer.constants[name]; c != nil {
+			return ElementType(c.GetDataType()) == Float32
 		}
 		n := r.tracer.producer[name]
 		switch {
@@ -142,7 +154,7 @@ func (r *kernelRewriter) isFloat32(name string) bool {
 			return true
 		case isOp(n, "", "Cast"):
 			return ElementType(attribute(n, "to").GetI()) == Float32
-		case isOp(n, "ai.onnx.ml", "Imputer"), isOp(n, "", "Identity"), isOp(n, "", "Concat"), isOp(n, "", "Reshape"):
+		case isOp(n, "ai.onnx.ml", "Imputer"), isOp(n, "ai.onnx.ml", "ArrayFeatureExtractor"), keepsType[n.GetOpType()] && plainDomain(n.GetDomain()) == "":
 			name = n.GetInput()[0]
 		default:
 			return false

@@ -5,6 +5,7 @@ import (
 	"math"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,6 +63,34 @@ func TestUseKernels(t *testing.T) {
 }
 
 // Only UseKernels makes the operators that engine/ort trusts.
+// Trees behind what exporters make of scikit-learn's MinMaxScaler, SelectKBest, PCA and bags of features:
+// of float32, though nothing declares it.
+func TestUseKernelsBehindOtherOperators(t *testing.T) {
+	for name, nodes := range map[string][]*pb.NodeProto{
+		"scaled":              {onnxtest.Node("Mul", onnxtest.Names("x", "c"), onnxtest.Names("a")), onnxtest.Node("Add", onnxtest.Names("a", "c"), onnxtest.Names("z"))},
+		"a constant first":    {onnxtest.Node("Sub", onnxtest.Names("c", "x"), onnxtest.Names("z"))},
+		"columns by Gather":   {onnxtest.Node("Gather", onnxtest.Names("x", "i"), onnxtest.Names("z"), onnxtest.Int("axis", 1))},
+		"columns by its name": {onnxtest.DomainNode("ai.onnx.ml", "ArrayFeatureExtractor", onnxtest.Names("x", "i"), onnxtest.Names("z"))},
+		"a projection":        {onnxtest.Node("MatMul", onnxtest.Names("x", "p"), onnxtest.Names("z"))},
+	} {
+		for elem, want := range map[pb.TensorProto_DataType]bool{pb.TensorProto_FLOAT: true, pb.TensorProto_DOUBLE: false} {
+			if elem == pb.TensorProto_DOUBLE && name == "a constant first" {
+				continue // no model: its inputs are of two types
+			}
+			p := stump().Regressor(3, 1)
+			trees := p.Graph.Node[0]
+			p.Graph.Input[0] = onnxtest.Tensor("x", elem, "N", 3)
+			trees.Input[0] = "z"
+			p.Graph.Node = slices.Concat(nodes, []*pb.NodeProto{trees})
+			p.Graph.Initializer = append(p.Graph.Initializer, onnxtest.Floats32("c", []int64{3}, 1, 2, 3), onnxtest.Int64s("i", []int64{3}, 2, 1, 0),
+				onnxtest.Floats32("p", []int64{3, 3}, 1, 0, 0, 0, 1, 0, 0, 0, 1))
+			if k, _ := use(t, p); strings.Contains(strings.Join(k.Rewrites, "\n"), "TreeEnsembleRegressor") != want {
+				t.Errorf("%s, %v: rewrites = %q; want the trees among them: %v", name, elem, k.Rewrites, want)
+			}
+		}
+	}
+}
+
 func TestOpenRefusesKernelDomain(t *testing.T) {
 	k, _ := use(t, stump().Regressor(3, 1))
 	imported := onnxtest.Identity(pb.TensorProto_FLOAT, "N")
