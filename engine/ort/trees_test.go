@@ -177,7 +177,7 @@ func (g *forestGen) tree(id int64, n int) (leaves []int64) {
 		} else {
 			leaves = append(leaves, int64(names[i]))
 		}
-		feature, node := int64(g.IntN(g.width)), int64(names[i])
+		feature, node, first := int64(g.IntN(g.width)), int64(names[i]), len(g.trees.Missing)
 		for more := g.further(mode); more > 0; more-- {
 			g.node(id, node, mode, feature, int64(names[c.onTrue]), links)
 			node = links
@@ -187,6 +187,10 @@ func (g *forestGen) tree(id int64, n int) (leaves []int64) {
 			}
 		}
 		g.node(id, node, mode, feature, int64(names[c.onTrue]), int64(names[c.onFalse]))
+		// ONNX Runtime merges a chain's links, and sends a NaN where one of them says.
+		for i := first; i < len(g.trees.Missing); i++ {
+			g.trees.Missing[i] = g.trees.Missing[first]
+		}
 	}
 	return leaves
 }
@@ -263,6 +267,7 @@ func TestTreesOfSets(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		g := drawForest(rt)
 		g.sets = rapid.SampledFrom([]int{2, 4, 40}).Draw(rt, "sets")
+		g.chains = g.chains && g.sets <= 4 // ONNX Runtime reads trees recursively, and has no more stack for such long ones
 		g.modes = rapid.SampledFrom([][]string{{"BRANCH_EQ"}, {"BRANCH_EQ", "BRANCH_LEQ"}}).Draw(rt, "modes of sets")
 		// A NaN, which equals nothing, ends a chain; and no exporter writes one.
 		g.thresholds = append(slices.DeleteFunc(g.thresholds, func(v float32) bool { return v != v }), 3)
