@@ -5,6 +5,7 @@ import (
 	"math"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -80,7 +81,7 @@ func TestUseKernelsBehindOtherOperators(t *testing.T) {
 			trees := p.Graph.Node[0]
 			p.Graph.Input[0] = onnxtest.Tensor("x", elem, "N", 3)
 			trees.Input[0] = "z"
-			p.Graph.Node = append(nodes, trees)
+			p.Graph.Node = slices.Concat(nodes, []*pb.NodeProto{trees})
 			p.Graph.Initializer = append(p.Graph.Initializer, onnxtest.Floats32("c", []int64{3}, 1, 2, 3), onnxtest.Int64s("i", []int64{3}, 2, 1, 0),
 				onnxtest.Floats32("p", []int64{3, 3}, 1, 0, 0, 0, 1, 0, 0, 0, 1))
 			if k, _ := use(t, p); strings.Contains(strings.Join(k.Rewrites, "\n"), "TreeEnsembleRegressor") != want {
