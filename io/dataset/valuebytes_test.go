@@ -41,6 +41,7 @@ func TestValueBytesOfLines(t *testing.T) {
 		{"alike", strings.Repeat(row(30, 60), 1000), 30, 60, 1},
 		{"none", "", 0, 0, 0},
 		{"a row beyond the sample", row(20<<20, 1), 20 << 20, 1, 20 << 20},
+		{"two before short ones", row(4_000_000, 1) + row(4_000_000, 1) + strings.Repeat(row(30, 60), 200_000), 5_000, 10_000, 500},
 		{"longer ones behind the sample", strings.Repeat(row(30, 60), 200_000) + strings.Repeat(row(30_000, 60_000), 400), 20_000, 40_000, 20_000},
 	} {
 		path := filepath.Join(t.TempDir(), "in.csv")

@@ -331,3 +331,28 @@ func (x *index) count(ctx context.Context, from, to int64) (int64, error) {
 	text, err := x.text(ctx, from, to)
 	return int64(bytes.Count(text, []byte{'\n'})), err
 }
+
+// heldRows are rows beside each other that are held at a time, at least.
+const heldRows = 256
+
+// mostRowBytes is the size in bytes of a row of the text, on average of heldRows beside each
+// other where that is largest: one that is long among short ones, which has a span of its own,
+// does not make all that is held as long.
+func (x *index) mostRowBytes() (most float64) {
+	var all int64
+	for _, s := range x.spans {
+		all += s.rows
+	}
+	least := max(min(all, heldRows), 1)
+	var bytes, rows int64 // of spans from first on
+	first := 0
+	for _, s := range x.spans {
+		bytes, rows = bytes+s.to-s.from, rows+s.rows
+		for ; rows-x.spans[first].rows >= least; first++ {
+			most = max(most, float64(bytes)/float64(rows))
+			bytes, rows = bytes-x.spans[first].to+x.spans[first].from, rows-x.spans[first].rows
+		}
+		most = max(most, float64(bytes)/float64(max(rows, least)))
+	}
+	return most
+}

@@ -178,7 +178,7 @@ func (s *Set) shareNames() {
 func (s *Set) Schema(path string) *arrow.Schema { return s.tables[path].table.schema }
 
 // ValueBytes are about the sizes in bytes of values of a file's columns of text, on average of
-// the span where they are largest; 0 for other columns.
+// some rows beside each other where they are largest; 0 for other columns.
 func (s *Set) ValueBytes(path string) []int64 { return s.tables[path].table.valueBytes() }
 
 // Columns are the columns of the first file, and of others those that it does not have.

@@ -296,14 +296,12 @@ func (t *table) settle(joined map[string]*guess) {
 // valueBytes are about the sizes in bytes of texts, by column: as the sample has them, and as much
 // larger as rows of a span are on average; 0 for columns that have none.
 func (t *table) valueBytes() []int64 {
-	var sampled, rows, most float64 // bytes of the sample's rows, and of a row of a span
+	var sampled, rows float64 // of the sample
 	for i := range t.guess {
 		sampled += float64(t.guess[i].bytes)
 		rows = max(rows, float64(t.guess[i].rows))
 	}
-	for _, s := range t.index.spans {
-		most = max(most, float64(s.to-s.from)/float64(max(s.rows, 1)))
-	}
+	most := t.index.mostRowBytes()
 	sizes := make([]int64, len(t.names))
 	for i := range sizes {
 		switch id := t.schema.Field(i).Type.ID(); {
