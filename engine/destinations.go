@@ -194,7 +194,7 @@ func (o *Options) checkDestination() error {
 		problems = append(problems, fmt.Errorf("--partition-by and --target-file-size are of files, and --output %s takes rows", shown))
 	case d.Traits().Records && o.Format != formatFor(o.Output):
 		problems = append(problems, fmt.Errorf("--output-format %s is of files, and --output %s takes rows: leave it out", o.Format, shown))
-	case d.Traits().Records && o.Compression != "":
+	case d.Traits().Records && o.Compression != "" && !o.StreamsOut():
 		problems = append(problems, fmt.Errorf("--compression %s is of files, and --output %s takes rows: leave it out", o.Compression, shown))
 	case single && files:
 		problems = append(problems, fmt.Errorf("--partition-by and --target-file-size need a directory to write files to, and --output %s is one file", shown))
