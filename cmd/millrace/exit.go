@@ -42,7 +42,7 @@ const exitTable = `   0  done
    3  more rows cannot be scored than allowed, or models agree less than limits ask for: nothing is published; or bench found a regression, or replay a difference
    4  input cannot be read, or changed while it was read; or an output is not as it was published
    5  model cannot be loaded or does not fit the data
-   6  output, or temporary files, cannot be written, or the output exists
+   6  output, or temporary files, cannot be written or reached, or the output exists
    7  out of memory, or the memory limit is too small, or the device is lost
   75  interrupted, or another run holds the output, or a database went away: run the same command again`
 
@@ -79,7 +79,7 @@ func exitCode(err error) int {
 		return exitBadRows
 	case is(format.ErrChanged, ledger.ErrNoOutput, ledger.ErrUnsound, ledger.ErrManifest, engine.ErrNoRow):
 		return exitInput
-	case is(ledger.ErrExists, ledger.ErrOutput, format.ErrColumnType, spool.ErrSpool, scratch.ErrWrite):
+	case is(ledger.ErrExists, ledger.ErrOutput, ledger.ErrUnread, format.ErrColumnType, spool.ErrSpool, scratch.ErrWrite):
 		return exitOutput
 	case is(dataset.ErrInput, format.ErrDamaged, format.ErrUnsupported, format.ErrBudget, batcher.ErrDamaged):
 		return exitInput

@@ -9,6 +9,8 @@ var (
 	// ErrNoOutput says that a path is no output of a run, or has nothing left by
 	// which it could be known as one.
 	ErrNoOutput = errors.New("not an output of millrace's")
+	// ErrUnread says that a place could not be looked at: nothing is known of its output.
+	ErrUnread = errors.New("output cannot be read")
 	// ErrUnsound says that an output is not, or not provably, what its runs
 	// published.
 	ErrUnsound = errors.New("the output is not as it was published")

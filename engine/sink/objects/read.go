@@ -28,7 +28,7 @@ var errNothing = fmt.Errorf("%w", ledger.ErrNoOutput)
 
 // errUnread marks what keeps an output from being looked at.
 func errUnread(output string, err error) error {
-	return fmt.Errorf("%w: %q: %w", ledger.ErrNoOutput, output, blobstore.Clean(err))
+	return fmt.Errorf("%w: %q: %w", ledger.ErrUnread, output, blobstore.Clean(err))
 }
 
 // find opens an output by its URI: a folder with runs' own objects in it, or a single file

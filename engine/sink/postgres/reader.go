@@ -46,13 +46,13 @@ func (Destination) Verify(ctx context.Context, output string, opts ledger.Verify
 // openReader connects, and reads what runs keep there.
 func openReader(ctx context.Context, output string) (db *database, h *ledger.History, err error) {
 	if db, err = open(ctx, output, ledger.IfExistsError, nil); err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", ledger.ErrNoOutput, err)
+		return nil, nil, err
 	}
 	var there bool
 	err = db.control.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", db.own("run")).Scan(&there)
 	switch {
 	case err != nil:
-		err = db.failed(err)
+		return nil, nil, errors.Join(db.failed(err), db.Close())
 	case !there:
 		err = fmt.Errorf("%s: no run was published there: there is no table %s", db.target, db.own("run"))
 	default:
