@@ -10,7 +10,6 @@ import (
 	"io"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/millrace/millrace/engine/ledger"
@@ -72,7 +71,7 @@ func (o *streamOut) begin(schema *arrow.Schema) (err error) {
 	}
 	o.schema = schema
 	for ; o.owed > 0; o.owed-- {
-		empty := emptyRecord(schema)
+		empty := arrowfile.EmptyRecord(schema, memory.DefaultAllocator)
 		err := o.append(empty)
 		empty.Release()
 		if err != nil {
@@ -128,17 +127,6 @@ func (o *streamOut) account() ledger.Output {
 		o.to.hash = nil
 	}
 	return out
-}
-
-// emptyRecord is a record batch of no rows; the caller releases it. No builder makes its
-// columns: arrow-go has none for dictionaries of some values, large texts among them.
-func emptyRecord(schema *arrow.Schema) arrow.RecordBatch {
-	columns := make([]arrow.Array, schema.NumFields())
-	for i, f := range schema.Fields() {
-		columns[i] = arrowfile.WithoutRows(f.Type, memory.DefaultAllocator)
-	}
-	defer releaseAll(columns)
-	return array.NewRecordBatch(schema, columns, 0)
 }
 
 // interrupt has reads and writes of streams fail that wait for the other end, where the

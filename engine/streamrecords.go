@@ -5,9 +5,11 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/io/arrowfile"
 )
 
 // streamRecords are the rows of the output that a record batch becomes: one record, an
@@ -71,7 +73,7 @@ func inFirst(predicted []rowRun) (passed []rowRun) {
 // streamRecord is the one record that runs make; the caller releases it.
 func streamRecord(schema *arrow.Schema, in *intake, passed, predicted []rowRun) (arrow.RecordBatch, error) {
 	if len(passed) == 0 {
-		return emptyRecord(schema), nil
+		return arrowfile.EmptyRecord(schema, memory.DefaultAllocator), nil
 	}
 	columns := make([]arrow.Array, 0, schema.NumFields())
 	defer func() { releaseAll(columns) }()

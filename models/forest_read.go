@@ -269,7 +269,7 @@ func (b *treeBuilder) build() (*decisionTree, bool) {
 			b.t.nodes = append(b.t.nodes, node)
 			stack = append(stack, c[0], c[1])
 		case asIs:
-			if node.or = b.goesOn(i, node); node.or {
+			if node.or = b.goesOn(i); node.or {
 				stack = append(stack, c[1])
 			} else {
 				stack = append(stack, c[1], c[0])
@@ -280,26 +280,31 @@ func (b *treeBuilder) build() (*decisionTree, bool) {
 	return &b.t, b.fill()
 }
 
-// goesOn says whether a split on equality is a link of a chain: its false side asks for equality,
-// too, and has the same true side.
-func (b *treeBuilder) goesOn(i int, node treeNode) bool {
-	next := b.children[i-b.first][1]
-	if b.reader.shared != inChains || node.kind < equalNaNFalse || b.reader.modes[next] != modeEqual ||
-		b.children[next-b.first][0] != b.children[i-b.first][0] {
+// linked says whether a node asks for equality, and its false side, next, does too and has the
+// same true side.
+func (b *treeBuilder) linked(i int) (next int, ok bool) {
+	modes, sides := b.reader.modes, b.children[i-b.first]
+	next = sides[1]
+	return next, modes[i] == modeEqual && modes[next] == modeEqual && sides[0] == b.children[next-b.first][0]
+}
+
+// goesOn says whether a node is a link of a chain that stays one.
+func (b *treeBuilder) goesOn(i int) bool {
+	next, ok := b.linked(i)
+	if !ok || b.reader.shared != inChains {
 		return false
 	}
 	_, sides := b.reader.split(next)
 	return sides == asIs // not so, where it asks for equality with NaN
 }
 
-// losesNaN says whether a split on equality sends NaN to its false side, which asks the same
-// column for equality, has the same true side, and would send NaN there. ONNX Runtime makes
-// one test of such a chain, for some values, and asks the first node alone about NaN.
+// losesNaN says whether a node sends NaN on to the next link, which asks the same column, and
+// that to the true side. ONNX Runtime makes one test of such a chain, for some values, and asks
+// the first node alone about NaN.
 func (b *treeBuilder) losesNaN(i int) bool {
-	r, sides := b.reader, b.children[i-b.first]
-	next := sides[1]
-	return len(r.missing) > 0 && r.modes[i] == modeEqual && r.modes[next] == modeEqual && r.features[i] == r.features[next] &&
-		sides[0] == b.children[next-b.first][0] && r.missing[i] != 1 && r.missing[next] == 1
+	r := b.reader
+	next, ok := b.linked(i)
+	return ok && len(r.missing) > 0 && r.features[i] == r.features[next] && r.missing[i] != 1 && r.missing[next] == 1
 }
 
 // sides says where the true side of a simplified split goes.

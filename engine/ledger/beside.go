@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/millrace/millrace/io/format"
 )
 
 // A directory of files is read as one table, so what is appended must look like what is
@@ -108,8 +110,8 @@ func typeAmong(live []*Manifest, column int) string {
 // isText says whether files with an ending keep no types, so that a column without a value
 // looks in them like any other.
 func isText(ext string) bool {
-	kind, _, _ := strings.Cut(strings.TrimPrefix(ext, "."), ".") // .csv.gz
-	return kind == "csv" || kind == "tsv" || kind == "jsonl"
+	kind, ok := format.KindOf("part" + ext)
+	return ok && kind.Format.IsText()
 }
 
 func columnsText(columns []Column) string {

@@ -65,7 +65,7 @@ func newMerger(schema *arrow.Schema, mem memory.Allocator) (_ *merger, err error
 func (m *merger) find(t arrow.DataType) {
 	switch t := t.(type) {
 	case *arrow.DictionaryType:
-		empty := WithoutRows(t.ValueType, m.mem)
+		empty := withoutRows(t.ValueType, m.mem)
 		defer empty.Release()
 		data := empty.Data().(*array.Data)
 		data.Retain()
@@ -129,12 +129,7 @@ func (m *merger) whole(schema *arrow.Schema) (arrow.RecordBatch, error) {
 	if m.dicts[0].first == nil {
 		return nil, nil
 	}
-	columns := make([]arrow.Array, schema.NumFields())
-	for i, f := range schema.Fields() {
-		columns[i] = WithoutRows(f.Type, m.mem)
-		defer columns[i].Release()
-	}
-	none := array.NewRecordBatch(schema, columns, 0)
+	none := EmptyRecord(schema, m.mem)
 	defer none.Release()
 	return m.rebuild(none, func(d *merged, data arrow.ArrayData) (arrow.ArrayData, error) {
 		dict, err := d.all(m.mem)
@@ -146,10 +141,20 @@ func (m *merger) whole(schema *arrow.Schema) (arrow.RecordBatch, error) {
 	})
 }
 
-// WithoutRows is an array without rows, which the caller releases. It is cut from one that
+// EmptyRecord is a record batch of no rows, which the caller releases.
+func EmptyRecord(schema *arrow.Schema, mem memory.Allocator) arrow.RecordBatch {
+	columns := make([]arrow.Array, schema.NumFields())
+	for i, f := range schema.Fields() {
+		columns[i] = withoutRows(f.Type, mem)
+		defer columns[i].Release()
+	}
+	return array.NewRecordBatch(schema, columns, 0)
+}
+
+// withoutRows is an array without rows, which the caller releases. It is cut from one that
 // has a row: of none, arrow-go makes the offsets of large lists within lists and maps too
 // short, and its writer panics at them (18.8.0).
-func WithoutRows(t arrow.DataType, mem memory.Allocator) arrow.Array {
+func withoutRows(t arrow.DataType, mem memory.Allocator) arrow.Array {
 	row := array.MakeArrayOfNull(mem, t, 1)
 	defer row.Release()
 	return array.NewSlice(row, 0, 0)
