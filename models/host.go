@@ -26,18 +26,17 @@ func HostNodes(m *Model) ([]HostNode, error) {
 	if err := proto.Unmarshal(m.data, p); err != nil {
 		return nil, fmt.Errorf("model %s: %w", m.Path, damagedf("%s", err))
 	}
-	f := hostFinder{types: newTypeTracer(p.GetGraph()), text: map[string]bool{}}
+	f := hostFinder{types: typesOf(p.GetGraph()), text: map[string]bool{}}
 	for _, v := range p.GetGraph().GetOutput() {
 		f.text[v.GetName()] = declaredType(v).elem == String
 	}
 	for _, n := range p.GetGraph().GetNode() {
-		f.types.node(n)
 		f.node(n)
 	}
 	return f.all, nil
 }
 
-// hostFinder looks at nodes; the types of their values come first.
+// hostFinder looks at nodes.
 type hostFinder struct {
 	types *typeTracer
 	text  map[string]bool // outputs of the graph that are declared to be text

@@ -103,7 +103,7 @@ type kernelRewriter struct {
 	tracer   *tracer
 	used     map[string]int
 	isOutput map[string]bool
-	declared map[string]*onnxpb.TypeProto_Tensor
+	types    *typeTracer // of the graph before any was replaced: values keep their names
 	rewrites []string
 }
 
@@ -111,77 +111,21 @@ func newKernelRewriter(p *onnxpb.ModelProto, folder string) *kernelRewriter {
 	g := p.GetGraph()
 	r := &kernelRewriter{
 		graph: g, opset: plainOpset(p), folder: folder, tracer: newTracer(g), used: countUses(g), isOutput: map[string]bool{},
-		declared: map[string]*onnxpb.TypeProto_Tensor{},
+		types: typesOf(g),
 	}
 	for _, o := range g.GetOutput() {
 		r.isOutput[o.GetName()] = true
 	}
-	for _, list := range [][]*onnxpb.ValueInfoProto{g.GetValueInfo(), g.GetInput()} {
-		for _, v := range list {
-			if t := v.GetType().GetTensorType(); t != nil {
-				r.declared[v.GetName()] = t
-			}
-		}
-	}
 	return r
 }
 
-// keepsType has the operators of ai.onnx whose outputs are of their first input's type, as far
-// as exporters put them before a model's own: columns chosen, scaled, put together, projected.
-var keepsType = map[string]bool{
-	"Identity": true, "Concat": true, "Reshape": true, "Flatten": true, "Squeeze": true, "Unsqueeze": true, "Transpose": true,
-	"Gather": true, "Slice": true, "Split": true,
-	"Add": true, "Sub": true, "Mul": true, "Div": true, "Pow": true, "Min": true, "Max": true, "Sum": true, "Clip": true,
-	"Abs": true, "Neg": true, "Sqrt": true, "Exp": true, "Log": true, "MatMul": true, "Gemm": true,
-}
+// isFloat32 says whether a value is known to be a tensor of float32.
+func (r *kernelRewriter) isFloat32(name string) bool { return r.types.of(name).elem == Float32 }
 
-// isFloat32 says whether a value is known to be a tensor of float32: as
-// declared, or by what made it.
-func (r *kernelRewriter) isFloat32(name string) bool {
-	for range maxTrace {
-		if t := r.declared[name]; t != nil {
-			return ElementType(t.GetElemType()) == Float32
-		}
-		if c := r.tracer.constants[name]; c != nil {
-			return ElementType(c.GetDataType()) == Float32
-		}
-		n := r.tracer.producer[name]
-		switch {
-		case n == nil || len(n.GetInput()) == 0:
-			return false
-		case isOp(n, "ai.onnx.ml", "Scaler"), isOp(n, "ai.onnx.ml", "Normalizer"), isOp(n, "ai.onnx.ml", "OneHotEncoder"),
-			isOp(n, "ai.onnx.ml", "LinearRegressor"), isOp(n, KernelDomain, "TreesRegressor"), isOp(n, KernelDomain, "Affine"):
-			return true
-		case isOp(n, "", "Cast"):
-			return ElementType(attribute(n, "to").GetI()) == Float32
-		case isOp(n, "ai.onnx.ml", "Imputer"), isOp(n, "ai.onnx.ml", "ArrayFeatureExtractor"), keepsType[n.GetOpType()] && plainDomain(n.GetDomain()) == "":
-			name = n.GetInput()[0]
-		default:
-			return false
-		}
-	}
-	return false
-}
-
-// columns is the size of a value's second dimension, as declared for it or for
-// what it was made from by operators that keep shapes; 0 when unknown.
+// columns is the size of a value's second and last dimension; 0 when unknown.
 func (r *kernelRewriter) columns(name string) int {
-	for range maxTrace {
-		if t := r.declared[name]; t != nil {
-			dims := t.GetShape().GetDim()
-			if len(dims) != 2 {
-				return 0
-			}
-			return int(dims[1].GetDimValue())
-		}
-		n := r.tracer.producer[name]
-		if n == nil {
-			return 0
-		}
-		if _, keeps := readStage(n); !keeps && !isOp(n, KernelDomain, "Affine") {
-			return 0
-		}
-		name = n.GetInput()[0]
+	if t := r.types.of(name); t.rank == 2 {
+		return int(max(t.width(), 0))
 	}
 	return 0
 }

@@ -66,10 +66,8 @@ func (r *kernelRewriter) dense() {
 	if r.opset < denseOpset || !hasFMA() {
 		return
 	}
-	types := newTypeTracer(r.graph)
 	f := denseFinder{kernelRewriter: r, constants: constantsOnly(r.graph), users: map[string]*onnxpb.NodeProto{}, taken: map[string]bool{}, left: maxDenseRead}
 	for _, n := range r.graph.GetNode() {
-		types.node(n)
 		for _, name := range n.GetInput() {
 			f.users[name] = n
 		}
@@ -79,7 +77,7 @@ func (r *kernelRewriter) dense() {
 		if gone[n] || len(n.GetInput()) == 0 {
 			continue
 		}
-		if x := types.of(n.GetInput()[0]); x.elem != Float32 || x.rank != 2 {
+		if x := r.types.of(n.GetInput()[0]); x.elem != Float32 || x.rank != 2 {
 			continue
 		}
 		c := f.chain(n)

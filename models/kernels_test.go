@@ -62,7 +62,6 @@ func TestUseKernels(t *testing.T) {
 	}
 }
 
-// Only UseKernels makes the operators that engine/ort trusts.
 // Trees behind what exporters make of scikit-learn's MinMaxScaler, SelectKBest, PCA and bags of features:
 // of float32, though nothing declares it.
 func TestUseKernelsBehindOtherOperators(t *testing.T) {
@@ -71,6 +70,9 @@ func TestUseKernelsBehindOtherOperators(t *testing.T) {
 		"a constant first":    {onnxtest.Node("Sub", onnxtest.Names("c", "x"), onnxtest.Names("z"))},
 		"columns by Gather":   {onnxtest.Node("Gather", onnxtest.Names("x", "i"), onnxtest.Names("z"), onnxtest.Int("axis", 1))},
 		"columns by its name": {onnxtest.DomainNode("ai.onnx.ml", "ArrayFeatureExtractor", onnxtest.Names("x", "i"), onnxtest.Names("z"))},
+		"what Where kept":     {onnxtest.Node("IsNaN", onnxtest.Names("x"), onnxtest.Names("n")), onnxtest.Node("Where", onnxtest.Names("n", "c", "x"), onnxtest.Names("z"))},
+		"a second part":       {onnxtest.Node("Concat", onnxtest.Names("x", "x"), onnxtest.Names("w"), onnxtest.Int("axis", 1)), onnxtest.Node("Split", onnxtest.Names("w"), onnxtest.Names("a", "z"), onnxtest.Int("axis", 1))},
+		"an activation":       {onnxtest.Node("Elu", onnxtest.Names("x"), onnxtest.Names("z"))},
 		"a projection":        {onnxtest.Node("MatMul", onnxtest.Names("x", "p"), onnxtest.Names("z"))},
 	} {
 		for elem, want := range map[pb.TensorProto_DataType]bool{pb.TensorProto_FLOAT: true, pb.TensorProto_DOUBLE: false} {
@@ -91,6 +93,31 @@ func TestUseKernelsBehindOtherOperators(t *testing.T) {
 	}
 }
 
+// An Imputer of a value a column uses them so where that many columns are known to come to it.
+func TestUseKernelsCountsColumns(t *testing.T) {
+	for name, c := range map[string]struct {
+		before *pb.NodeProto
+		want   bool
+	}{
+		"of an input of that many": {onnxtest.Node("Identity", onnxtest.Names("x"), onnxtest.Names("z")), true},
+		"of columns put together":  {onnxtest.Node("Concat", onnxtest.Names("one", "two"), onnxtest.Names("z"), onnxtest.Int("axis", 1)), true},
+		"of columns chosen":        {onnxtest.Node("Gather", onnxtest.Names("w", "i"), onnxtest.Names("z"), onnxtest.Int("axis", 1)), true},
+		"of more":                  {onnxtest.Node("Identity", onnxtest.Names("w"), onnxtest.Names("z")), false},
+		"of nobody knows how many": {onnxtest.Node("Identity", onnxtest.Names("open"), onnxtest.Names("z")), false},
+	} {
+		inputs := onnxtest.Values(onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", 3), onnxtest.Tensor("one", pb.TensorProto_FLOAT, "N", 1),
+			onnxtest.Tensor("two", pb.TensorProto_FLOAT, "N", 2), onnxtest.Tensor("w", pb.TensorProto_FLOAT, "N", 5), onnxtest.Tensor("open", pb.TensorProto_FLOAT, "N", "C"))
+		imputer := onnxtest.DomainNode("ai.onnx.ml", "Imputer", onnxtest.Names("z"), onnxtest.Names("y"),
+			onnxtest.Floats("imputed_value_floats", 1, 2, 3), onnxtest.Float("replaced_value_float", float32(math.NaN())))
+		p := onnxtest.Model(onnxtest.Graph(inputs, onnxtest.Values(onnxtest.Tensor("y", pb.TensorProto_FLOAT, "N", 3)), c.before, imputer))
+		p.Graph.Initializer = append(p.Graph.Initializer, onnxtest.Int64s("i", []int64{3}, 2, 1, 0))
+		if k, changed := use(t, p); changed != c.want {
+			t.Errorf("%s: rewrites = %q; want any: %v", name, k.Rewrites, c.want)
+		}
+	}
+}
+
+// Only UseKernels makes the operators that engine/ort trusts.
 func TestOpenRefusesKernelDomain(t *testing.T) {
 	k, _ := use(t, stump().Regressor(3, 1))
 	imported := onnxtest.Identity(pb.TensorProto_FLOAT, "N")

@@ -65,6 +65,15 @@ func newTypeTracer(g *onnxpb.GraphProto) *typeTracer {
 	return t
 }
 
+// typesOf are the types of all of a graph's values.
+func typesOf(g *onnxpb.GraphProto) *typeTracer {
+	t := newTypeTracer(g)
+	for _, n := range g.GetNode() {
+		t.node(n)
+	}
+	return t
+}
+
 func declaredType(v *onnxpb.ValueInfoProto) tensorType {
 	tensor := v.GetType().GetTensorType()
 	if tensor == nil {
@@ -143,7 +152,7 @@ func (t *typeTracer) node(n *onnxpb.NodeProto) {
 	var out []tensorType
 	switch plainDomain(n.GetDomain()) {
 	case "":
-		out = []tensorType{t.plain(n, in)}
+		out = t.plain(n, in)
 	case mlDomain:
 		out = mlTypes(n, in)
 	case KernelDomain:
@@ -156,30 +165,78 @@ func (t *typeTracer) node(n *onnxpb.NodeProto) {
 	}
 }
 
-// plain is the type of an operator of ai.onnx.
-func (t *typeTracer) plain(n *onnxpb.NodeProto, in []tensorType) tensorType {
-	x := in[0]
+// Operators of ai.onnx by what their first output is; the further ones are of types of their
+// own, and not followed.
+var (
+	// Of the first input's type and shape.
+	likeFirst = setOf("Identity", "Dropout", "Relu", "LeakyRelu", "PRelu", "ThresholdedRelu", "Elu", "Selu", "Celu", "Gelu", "Mish",
+		"Sigmoid", "HardSigmoid", "HardSwish", "Softplus", "Softsign", "Tanh", "Softmax", "LogSoftmax", "Hardmax", "Clip", "Shrink",
+		"Abs", "Neg", "Sign", "Reciprocal", "Sqrt", "Exp", "Log", "Erf", "Floor", "Ceil", "Round", "Sin", "Cos", "Tan", "Asin", "Acos", "Atan",
+		"Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "CumSum", "Trilu", "BatchNormalization", "LayerNormalization", "InstanceNormalization",
+		"LpNormalization", "MeanVarianceNormalization", "ScatterElements", "ScatterND", "Not")
+	// Of the first input's type and the shape that all broadcast to.
+	broadcasts = setOf("Add", "Sub", "Mul", "Div", "Pow", "Mod", "Min", "Max", "Sum", "Mean")
+	// Of bool and the shape that all broadcast to.
+	compares = setOf("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor", "IsNaN", "IsInf")
+	// Of the first input's type and a shape that is not worked out.
+	likeFirstUnshaped = setOf("Transpose", "Squeeze", "Unsqueeze", "Slice", "Expand", "Tile", "Pad", "Compress", "GatherElements", "GatherND",
+		"ReduceSum", "ReduceMax", "ReduceMin", "ReduceMean", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp",
+		"ReduceSumSquare", "Einsum", "Conv", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool")
+)
+
+func setOf(names ...string) map[string]bool {
+	set := make(map[string]bool, len(names))
+	for _, name := range names {
+		set[name] = true
+	}
+	return set
+}
+
+// plain are the types of an operator of ai.onnx, as far as they are worked out.
+func (t *typeTracer) plain(n *onnxpb.NodeProto, in []tensorType) []tensorType {
 	switch n.GetOpType() {
-	case "Identity", "Relu", "Sigmoid", "Tanh", "Softmax", "LogSoftmax", "Abs", "Neg", "Sqrt", "Exp", "Log", "Clip", "Floor", "Dropout":
+	case "Split":
+		return t.split(n, in[0])
+	case "TopK":
+		return []tensorType{in[0].unshaped(), unknownType.of(Int64)}
+	}
+	return []tensorType{t.first(n, in)}
+}
+
+// first is the type of the first output, by which all but few operators are used.
+func (t *typeTracer) first(n *onnxpb.NodeProto, in []tensorType) tensorType {
+	x, op := in[0], n.GetOpType()
+	switch {
+	case likeFirst[op]:
 		return x
+	case likeFirstUnshaped[op]:
+		return x.unshaped()
+	case broadcasts[op]:
+		return broadcastAll(in)
+	case compares[op]:
+		return broadcastAll(in).of(Bool)
+	}
+	switch op {
+	case "Where":
+		return broadcastAll(in).of(in[len(in)-1].elem)
 	case "Cast":
 		return x.of(ElementType(attribute(n, "to").GetI()))
-	case "IsNaN":
-		return x.of(Bool)
-	case "Add", "Sub", "Mul", "Div":
-		if len(in) == 2 {
-			return broadcast(in[0], in[1])
-		}
+	case "CastLike":
+		return x.of(in[len(in)-1].elem)
 	case "MatMul", "Gemm":
 		if len(in) >= 2 && x.rank == 2 && in[1].rank == 2 && attribute(n, "transA").GetI() == 0 {
 			return shaped(x.elem, x.shape[0], in[1].shape[1-attribute(n, "transB").GetI()&1])
 		}
+		return x.unshaped()
 	case "Concat":
 		return concatenated(in, attribute(n, "axis").GetI())
 	case "Reshape":
 		if len(in) == 2 && attribute(n, "allowzero").GetI() == 0 {
 			return reshaped(x, t.constants[n.GetInput()[1]])
 		}
+		return x.unshaped()
+	case "Gather":
+		return gathered(in, attribute(n, "axis").GetI())
 	case "Flatten":
 		if a := attribute(n, "axis"); x.rank == 2 && (a == nil || a.GetI() == 1) {
 			return x
@@ -187,21 +244,52 @@ func (t *typeTracer) plain(n *onnxpb.NodeProto, in []tensorType) tensorType {
 		return shaped(x.elem, -1, -1)
 	case "ArgMax", "ArgMin":
 		return argTypes(n, x)
+	case "Shape", "Size", "NonZero":
+		return unknownType.of(Int64)
 	}
-	return tensorType{elem: sameElement(n, in), rank: -1}
+	return unknownType
 }
 
-// sameElement is the type of elements for operators that keep it but whose
-// shape is not worked out.
-func sameElement(n *onnxpb.NodeProto, in []tensorType) ElementType {
-	switch n.GetOpType() {
-	case "Add", "Sub", "Mul", "Div", "MatMul", "Gemm", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Gather", "Slice", "Expand",
-		"ReduceSum", "ReduceMax", "ReduceMin", "ReduceMean", "ReduceSumSquare", "Max", "Min", "Pow", "Sum", "Mean":
-		return in[0].elem
-	case "Where":
-		return in[len(in)-1].elem
+// split are the types of a Split, of sizes that stand in an attribute before opset 13 and in
+// a constant from then on; else all are of one size.
+func (t *typeTracer) split(n *onnxpb.NodeProto, x tensorType) []tensorType {
+	parts := len(n.GetOutput())
+	out := slices.Repeat([]tensorType{x.unshaped()}, parts)
+	axis, ok := axisOf(attribute(n, "axis").GetI(), x.rank)
+	if !ok {
+		return out
 	}
-	return Undefined
+	sizes := attribute(n, "split").GetInts()
+	switch {
+	case len(n.GetInput()) > 1 && n.GetInput()[1] != "":
+		sizes = tensorLabels(t.constants[n.GetInput()[1]]).Ints
+	case len(sizes) == 0 && x.shape[axis] >= 0 && x.shape[axis]%int64(parts) == 0:
+		sizes = slices.Repeat([]int64{x.shape[axis] / int64(parts)}, parts)
+	}
+	if len(sizes) != parts {
+		sizes = slices.Repeat([]int64{-1}, parts)
+	}
+	for i, size := range sizes {
+		out[i] = shaped(x.elem, slices.Clone(x.shape)...)
+		out[i].shape[axis] = size
+	}
+	return out
+}
+
+// axisOf counts an axis from the front; false where there is none such.
+func axisOf(axis int64, rank int) (int, bool) {
+	if axis < 0 {
+		axis += int64(rank)
+	}
+	return int(axis), axis >= 0 && axis < int64(rank)
+}
+
+func broadcastAll(in []tensorType) tensorType {
+	out := in[0]
+	for _, x := range in[1:] {
+		out = broadcast(out, x)
+	}
+	return out
 }
 
 func broadcast(a, b tensorType) tensorType {
@@ -225,10 +313,8 @@ func broadcast(a, b tensorType) tensorType {
 
 func concatenated(in []tensorType, axis int64) tensorType {
 	rank := in[0].rank
-	if axis < 0 {
-		axis += int64(rank)
-	}
-	if axis < 0 || axis >= int64(rank) {
+	at, ok := axisOf(axis, rank)
+	if !ok {
 		return in[0].unshaped()
 	}
 	sum := int64(0)
@@ -236,19 +322,29 @@ func concatenated(in []tensorType, axis int64) tensorType {
 		if x.rank != rank {
 			return in[0].unshaped()
 		}
-		if sum >= 0 && x.shape[axis] >= 0 {
-			sum += x.shape[axis]
+		if sum >= 0 && x.shape[at] >= 0 {
+			sum += x.shape[at]
 		} else {
 			sum = -1
 		}
 	}
 	out := shaped(in[0].elem, slices.Clone(in[0].shape)...)
-	out.shape[axis] = sum
+	out.shape[at] = sum
 	return out
 }
 
 // unshaped forgets the shape.
 func (t tensorType) unshaped() tensorType { return tensorType{elem: t.elem, rank: -1} }
+
+// gathered is the type of a Gather: the indices' dimensions take the place of the axis.
+func gathered(in []tensorType, axis int64) tensorType {
+	x := in[0]
+	at, ok := axisOf(axis, x.rank)
+	if !ok || len(in) != 2 || in[1].rank < 0 {
+		return x.unshaped()
+	}
+	return shaped(x.elem, slices.Concat(x.shape[:at], in[1].shape, x.shape[at+1:])...)
+}
 
 func reshaped(x tensorType, to *onnxpb.TensorProto) tensorType {
 	if ElementType(to.GetDataType()) != Int64 || len(to.GetDims()) != 1 || to.GetDims()[0] > maxRank {
@@ -271,16 +367,13 @@ func reshaped(x tensorType, to *onnxpb.TensorProto) tensorType {
 }
 
 func argTypes(n *onnxpb.NodeProto, x tensorType) tensorType {
-	axis := attribute(n, "axis").GetI()
-	if axis < 0 {
-		axis += int64(x.rank)
-	}
-	if axis < 0 || axis >= int64(x.rank) {
-		return tensorType{elem: Int64, rank: -1}
+	axis, ok := axisOf(attribute(n, "axis").GetI(), x.rank)
+	if !ok {
+		return unknownType.of(Int64)
 	}
 	shape := slices.Clone(x.shape)
 	if keep := attribute(n, "keepdims"); keep != nil && keep.GetI() == 0 {
-		return shaped(Int64, slices.Delete(shape, int(axis), int(axis)+1)...)
+		return shaped(Int64, slices.Delete(shape, axis, axis+1)...)
 	}
 	shape[axis] = 1
 	return shaped(Int64, shape...)
@@ -310,6 +403,10 @@ func mlTypes(n *onnxpb.NodeProto, in []tensorType) []tensorType {
 		return []tensorType{shaped(Float32, rows, sum)}
 	case "ArrayFeatureExtractor":
 		return []tensorType{extracted(in)}
+	case "SVMRegressor":
+		return []tensorType{shaped(Float32, rows, 1)}
+	case "TreeEnsemble":
+		return []tensorType{shaped(x.elem, rows, attribute(n, "n_targets").GetI())}
 	case "LinearRegressor":
 		return []tensorType{shaped(Float32, rows, max(1, attribute(n, "targets").GetI()))}
 	case "TreeEnsembleRegressor":

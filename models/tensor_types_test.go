@@ -2,8 +2,12 @@ package models
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
+
+	"google.golang.org/protobuf/proto"
 
 	pb "github.com/millrace/millrace/models/onnxpb"
 	"github.com/millrace/millrace/models/onnxpb/onnxtest"
@@ -44,4 +48,57 @@ func TestTypesStopAtRanks(t *testing.T) {
 	if x := types.of(fmt.Sprint("x", nodes)); x.rank >= 0 || x.elem != Float32 {
 		t.Errorf("the last is %+v; want float32 of no known shape", x)
 	}
+}
+
+// What is followed through a node of each operator is what onnx.shape_inference says of it
+// (testdata/infer.py): the elements of all first outputs, and no size that it does not know or
+// knows otherwise.
+func TestTypesAreThoseOfONNX(t *testing.T) {
+	for name, want := range map[string]struct{ nodes, shapes int }{"types": {206, 173}, "types-11": {5, 3}} {
+		data, err := os.ReadFile(filepath.Join("testdata", name+".onnx"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := new(pb.ModelProto)
+		if err := proto.Unmarshal(data, p); err != nil {
+			t.Fatal(err)
+		}
+		g := p.Graph
+		inferred := map[string]tensorType{}
+		for _, v := range slices.Concat(g.ValueInfo, g.Output) {
+			inferred[v.GetName()] = declaredType(v)
+		}
+		g.ValueInfo, g.Output = nil, nil
+		types := typesOf(g)
+		nodes, shapes := 0, 0
+		for _, n := range g.Node {
+			nodes++
+			for i, output := range n.GetOutput() {
+				got, want := types.of(output), inferred[output]
+				differs := func(i int) bool { return got.shape[i] >= 0 && got.shape[i] != want.shape[i] }
+				switch {
+				case want.elem == Undefined:
+					t.Errorf("%s: the file does not say what %s is", name, output)
+				case got.elem != want.elem && (i == 0 || got.elem != Undefined):
+					t.Errorf("%s: %s is of %v; want %v", name, output, got.elem, want.elem)
+				case got.rank < 0 || want.rank < 0:
+				case got.rank != want.rank || slices.ContainsFunc(indices(got.rank), differs):
+					t.Errorf("%s: %s is %v; want %v", name, output, got.shape, want.shape)
+				case i == 0 && slices.Equal(got.shape, want.shape):
+					shapes++
+				}
+			}
+		}
+		if nodes < want.nodes || shapes < want.shapes {
+			t.Errorf("%s: of %d nodes %d have their whole shape; want %d and %d", name, nodes, shapes, want.nodes, want.shapes)
+		}
+	}
+}
+
+func indices(n int) []int {
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	return all
 }

@@ -58,7 +58,7 @@ func stripZipMaps(p *onnxpb.ModelProto) map[string]bool {
 	g := p.GetGraph()
 	s := zipMapStripper{
 		used: countUses(g), identities: map[string][]string{}, isOutput: map[string]bool{},
-		declared: map[string][]*onnxpb.ValueInfoProto{}, types: newTypeTracer(g),
+		declared: map[string][]*onnxpb.ValueInfoProto{}, types: typesOf(g),
 	}
 	for _, o := range g.GetOutput() {
 		s.isOutput[o.GetName()] = true
@@ -75,7 +75,6 @@ func stripZipMaps(p *onnxpb.ModelProto) map[string]bool {
 	}
 	changed := map[string]bool{}
 	for _, n := range g.GetNode() {
-		s.types.node(n)
 		if !isOp(n, "ai.onnx.ml", "ZipMap") || len(n.GetInput()) != 1 || len(n.GetOutput()) != 1 {
 			continue
 		}
@@ -109,7 +108,7 @@ type zipMapStripper struct {
 	identities map[string][]string // a value's names after one Identity
 	isOutput   map[string]bool
 	declared   map[string][]*onnxpb.ValueInfoProto
-	types      *typeTracer // of the nodes that were looked at
+	types      *typeTracer
 }
 
 // endsInOutputs gives the names a value has on its way through Identity
