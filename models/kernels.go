@@ -23,7 +23,8 @@ const maxKernelNodes = 1 << 16
 // UseKernels gives a model whose tree ensembles, whose chains of Imputer, Scaler
 // and LinearRegressor, and whose chains of dense layers, are operators of ours
 // that compute the same faster on the CPU. Trees, Imputer and Scaler give the
-// same bits as ONNX Runtime's operators on one thread; the sums of a
+// same bits as ONNX Runtime's operators on one thread, trees that foldLeaves puts
+// together but for the last bits of a logarithm; the sums of a
 // LinearRegressor and of dense layers are added in another order and may differ
 // in their last bits.
 //
@@ -65,6 +66,10 @@ func withKernels(m *Model, p *onnxpb.ModelProto, replace func(*kernelRewriter)) 
 		return false, nil
 	}
 	r := newKernelRewriter(p, m.folder)
+	if folded := foldLeaves(r); len(folded) > 0 {
+		r = newKernelRewriter(p, m.folder)
+		r.rewrites = folded
+	}
 	replace(r)
 	if len(r.rewrites) == 0 {
 		return false, nil
@@ -85,6 +90,16 @@ func plainOpset(p *onnxpb.ModelProto) (version int64) {
 	return version
 }
 
+// mlOpset is the version of ai.onnx.ml that a model imports; 1 for none.
+func mlOpset(p *onnxpb.ModelProto) int64 {
+	for _, o := range p.GetOpsetImport() {
+		if plainDomain(o.GetDomain()) == mlDomain {
+			return o.GetVersion()
+		}
+	}
+	return 1
+}
+
 func replaceable(o Operator) bool {
 	switch o.Name {
 	case "TreeEnsembleRegressor", "TreeEnsembleClassifier", "Imputer", "Scaler":
@@ -99,6 +114,7 @@ func replaceable(o Operator) bool {
 type kernelRewriter struct {
 	graph    *onnxpb.GraphProto
 	opset    int64  // of ai.onnx; 0: none
+	mlOpset  int64  // of ai.onnx.ml
 	folder   string // of external data
 	tracer   *tracer
 	used     map[string]int
@@ -110,7 +126,7 @@ type kernelRewriter struct {
 func newKernelRewriter(p *onnxpb.ModelProto, folder string) *kernelRewriter {
 	g := p.GetGraph()
 	r := &kernelRewriter{
-		graph: g, opset: plainOpset(p), folder: folder, tracer: newTracer(g), used: countUses(g), isOutput: map[string]bool{},
+		graph: g, opset: plainOpset(p), mlOpset: mlOpset(p), folder: folder, tracer: newTracer(g), used: countUses(g), isOutput: map[string]bool{},
 		types: typesOf(g),
 	}
 	for _, o := range g.GetOutput() {

@@ -162,7 +162,7 @@ func (f *denseFinder) keeps(n *onnxpb.NodeProto, columns int) bool {
 }
 
 // floats reads a constant of so many float32, in the model or in a file beside it.
-func (f *denseFinder) floats(t *onnxpb.TensorProto, want int64) ([]float32, bool) {
+func (r *kernelRewriter) floats(t *onnxpb.TensorProto, want int64) ([]float32, bool) {
 	n, ok := elements(t.GetDims())
 	if t == nil || !ok || n != want || ElementType(t.GetDataType()) != Float32 {
 		return nil, false
@@ -170,7 +170,7 @@ func (f *denseFinder) floats(t *onnxpb.TensorProto, want int64) ([]float32, bool
 	raw := t.GetRawData()
 	if t.GetDataLocation() == onnxpb.TensorProto_EXTERNAL {
 		var err error
-		if raw, err = readExternal(f.folder, t, 4*n); err != nil {
+		if raw, err = readExternal(r.folder, t, 4*n); err != nil {
 			return nil, false // ONNX Runtime will say what is wrong with it
 		}
 	}

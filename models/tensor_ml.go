@@ -55,9 +55,9 @@ func withMLTensors(opts MLTensors, left *[]string) rewriter {
 			leaveAll(left)
 			return false, nil
 		}
-		var rewrites []string
+		rewrites := foldLeaves(newKernelRewriter(p, m.folder))
 		if opts.DropLabels {
-			rewrites = dropLabels(m, p.GetGraph())
+			rewrites = append(rewrites, dropLabels(m, p.GetGraph())...)
 		}
 		r := newMLRewriter(p)
 		r.run(isML, r.replace)

@@ -24,16 +24,9 @@ type tensorRewriter struct {
 
 func newTensorRewriter(p *onnxpb.ModelProto) *tensorRewriter {
 	g := p.GetGraph()
-	r := &tensorRewriter{proto: p, graph: g, types: newTypeTracer(g), names: newFreshNames(g), used: countTaken(g), mlOpset: 1}
-	for _, o := range p.GetOpsetImport() {
-		switch plainDomain(o.GetDomain()) {
-		case "":
-			r.opset = max(r.opset, o.GetVersion())
-		case mlDomain:
-			r.mlOpset = o.GetVersion()
-		}
+	return &tensorRewriter{
+		proto: p, graph: g, types: newTypeTracer(g), names: newFreshNames(g), used: countTaken(g), opset: plainOpset(p), mlOpset: mlOpset(p),
 	}
-	return r
 }
 
 // rewritable says whether a graph may be looked at node by node. A function may
