@@ -54,7 +54,7 @@ type leafFolder struct {
 	constants map[string]*onnxpb.TensorProto
 	columns   map[string]chosenColumns
 	values    map[string]leafValue
-	left      int // leaves times operators that may still be worked out
+	left      int // leaves times operators, and nodes, that may still be worked out
 }
 
 // chosenColumns are columns of a value of two dimensions.
@@ -273,24 +273,33 @@ func (f *leafFolder) encoded(n *onnxpb.NodeProto, x leafValue) (out leafValue, o
 // sum is the ensemble that gives what a Sum of leaves' values does; nil where there is none.
 func (f *leafFolder) sum(n *onnxpb.NodeProto) (_ *onnxpb.NodeProto, trees int) {
 	var input string
-	var all ensembleLists
 	for i, name := range n.GetInput() {
 		v, ok := f.values[name]
 		if !ok || v.elem != Float32 {
 			return nil, 0
 		}
-		from := v.tree.GetInput()[0]
-		columns, chosen := f.columns[from]
-		if chosen {
-			from = columns.of
-		}
-		if i > 0 && from != input || !f.isFloat32(from) {
+		from := f.columnsOf(v).of
+		f.left -= len(attribute(v.tree, "nodes_nodeids").GetInts()) // a Sum may have the same tree many times
+		if i > 0 && from != input || !f.isFloat32(from) || f.left < 0 {
 			return nil, 0
 		}
 		input = from
-		all.add(int64(i), v, columns.indices)
+	}
+	var all ensembleLists
+	for i, name := range n.GetInput() {
+		v := f.values[name]
+		all.add(int64(i), v, f.columnsOf(v).indices)
 	}
 	return all.node(input, n.GetOutput()[0]), len(n.GetInput())
+}
+
+// columnsOf are the columns that a value's tree looks at; of no indices for all of a value.
+func (f *leafFolder) columnsOf(v leafValue) chosenColumns {
+	from := v.tree.GetInput()[0]
+	if c, ok := f.columns[from]; ok {
+		return c
+	}
+	return chosenColumns{of: from}
 }
 
 // ensembleLists are the attributes of a TreeEnsembleRegressor of one target that are lists, by

@@ -148,6 +148,20 @@ func TestFoldLeavesLeaves(t *testing.T) {
 	}
 }
 
+// A Sum that has one large tree very often would make a graph many times the file's.
+func TestFoldLeavesIsBounded(t *testing.T) {
+	p := leafGraph(func(in, out string) []*pb.NodeProto { return []*pb.NodeProto{step("Identity", in, out)} })
+	sum := p.Graph.Node[len(p.Graph.Node)-1]
+	sum.Input = slices.Repeat(onnxtest.Names("a1"), maxLeafValues/3+1)
+	if said := foldLeaves(newKernelRewriter(p, "")); len(said) > 0 {
+		t.Errorf("%d trees of 3 nodes: %q", len(sum.Input), said)
+	}
+	sum.Input = sum.Input[:1000]
+	if said := foldLeaves(newKernelRewriter(p, "")); len(said) == 0 {
+		t.Error("1,000 trees of 3 nodes are left")
+	}
+}
+
 // Values that something else takes stay, and what they come of.
 func TestFoldLeavesKeepsWhatIsNeeded(t *testing.T) {
 	p := leafGraph(func(in, out string) []*pb.NodeProto { return []*pb.NodeProto{step("Neg", in, out)} })
