@@ -150,15 +150,22 @@ func TestFoldLeavesLeaves(t *testing.T) {
 
 // A Sum that has one large tree very often would make a graph many times the file's.
 func TestFoldLeavesIsBounded(t *testing.T) {
-	p := leafGraph(func(in, out string) []*pb.NodeProto { return []*pb.NodeProto{step("Identity", in, out)} })
-	sum := p.Graph.Node[len(p.Graph.Node)-1]
-	sum.Input = slices.Repeat(onnxtest.Names("a1"), maxLeafValues/3+1)
-	if said := foldLeaves(newKernelRewriter(p, "")); len(said) > 0 {
-		t.Errorf("%d trees of 3 nodes: %q", len(sum.Input), said)
+	const splits = 5000
+	chain := &onnxtest.Trees{}
+	for i := range int64(splits) {
+		chain.Node(0, 2*i, "BRANCH_LEQ", 0, float32(i), 2*i+1, 2*i+2)
+		chain.Node(0, 2*i+1, "LEAF", 0, 0, 0, 0)
+		chain.Weight(0, 2*i+1, 0, 1)
 	}
-	sum.Input = sum.Input[:1000]
-	if said := foldLeaves(newKernelRewriter(p, "")); len(said) == 0 {
-		t.Error("1,000 trees of 3 nodes are left")
+	chain.Node(0, 2*splits, "LEAF", 0, 0, 0, 0)
+	chain.Weight(0, 2*splits, 0, 1)
+	for times, want := range map[int]int{maxLeafValues/(2*splits) + 1: 0, 10: 1} {
+		p := chain.Regressor(3, 1)
+		p.Graph.Node[0].Output = onnxtest.Names("a")
+		p.Graph.Node = append(p.Graph.Node, onnxtest.Node("Sum", slices.Repeat(onnxtest.Names("a"), times), onnxtest.Names("y")))
+		if said := foldLeaves(newKernelRewriter(p, "")); len(said) != want {
+			t.Errorf("%d times: %q; want %d lines", times, said, want)
+		}
 	}
 }
 
