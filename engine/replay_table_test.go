@@ -287,6 +287,27 @@ func TestReplayOfFloatsInNumeric(t *testing.T) {
 	}
 }
 
+// Predictions that are texts stay readable when what they were read from is closed: the rows
+// of a table, and a mapped file whose one row is all of a record batch.
+func TestReplayOfTextPredictions(t *testing.T) {
+	slow(t)
+	dir := t.TempDir()
+	const text = "longer than twelve bytes"
+	writeSpans(t, filepath.Join(dir, "in.arrow"), nil,
+		named{"id", fromJSON(t, arrow.PrimitiveTypes.Int64, "[7]")},
+		named{"s", fromJSON(t, arrow.BinaryTypes.String, `["`+text+`"]`)})
+	for _, out := range []string{filepath.Join(dir, "one.arrow"), sqliteTable(t).output} {
+		mustRun(t, engine.Options{
+			Model: onnxtest.Write(t, onnxtest.Identity(pb.TensorProto_STRING, "N", 1)), Bind: map[string][]string{"x": {"s"}},
+			Inputs: []string{filepath.Join(dir, "in.arrow")}, Output: out, IDs: []string{"id"},
+		})
+		r := replay(t, tableReplay(t, out, 7))
+		if v := r.Rows[0].Predictions[0]; r.Equal != 1 || v.Recorded != text || v.Again != text {
+			t.Errorf("%s: %+v; want %q twice", out, v, text)
+		}
+	}
+}
+
 // Ids of any type lead to the input, whatever a database makes of them.
 func TestReplayByIDsOfAnyTypeInATable(t *testing.T) {
 	slow(t)
