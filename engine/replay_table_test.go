@@ -102,6 +102,12 @@ func TestReplayOfATable(t *testing.T) {
 	if _, err := tableReplay(t, out, 19).Replay(t.Context()); !errors.Is(err, format.ErrChanged) || !strings.Contains(err.Error(), "more rows") {
 		t.Errorf("a row that is there twice: %v; want ErrChanged", err)
 	}
+	table.do(t, "DROP VIEW scores_millrace_predictions")
+	table.do(t, "ALTER TABLE scores RENAME COLUMN y TO z")
+	if _, err := tableReplay(t, out, 3).Replay(t.Context()); !errors.Is(err, ledger.ErrUnsound) || !strings.Contains(err.Error(), "no such column") {
+		t.Errorf("a column that is gone: %v; want ErrUnsound that says so", err)
+	}
+	table.do(t, "ALTER TABLE scores RENAME COLUMN z TO y")
 	table.do(t, "UPDATE scores_millrace_run SET manifest = json_remove(manifest, '$.inputs[0].spans', '$.inputs[1].spans')")
 	if _, err := tableReplay(t, out, 3).Replay(t.Context()); !errors.Is(err, ledger.ErrUnsound) && !errors.Is(err, format.ErrChanged) {
 		t.Errorf("a manifest that lists no spans, of a filtered run: %v; want an error", err)
