@@ -60,9 +60,15 @@ func (s *Shown) otherThan(o *Shown) (columns []string) {
 		name string
 		same bool
 	}{
-		{"parent", s.Parent == o.Parent}, {"mode", s.Mode == o.Mode}, {"model", s.Model == o.Model}, {"model_sha256", s.ModelSHA256 == o.ModelSHA256},
-		{"rows_read", s.Read == o.Read}, {"rows_scored", s.Scored == o.Scored}, {"rows_rejected", s.Rejected == o.Rejected},
-		{"rows_filtered", s.Filtered == o.Filtered}, {"rows_written", s.Written == o.Written},
+		{"parent", s.Parent == o.Parent},
+		{"mode", s.Mode == o.Mode},
+		{"model", s.Model == o.Model},
+		{"model_sha256", s.ModelSHA256 == o.ModelSHA256},
+		{"rows_read", s.Read == o.Read},
+		{"rows_scored", s.Scored == o.Scored},
+		{"rows_rejected", s.Rejected == o.Rejected},
+		{"rows_filtered", s.Filtered == o.Filtered},
+		{"rows_written", s.Written == o.Written},
 	} {
 		if !c.same {
 			columns = append(columns, c.name)
