@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -120,11 +121,25 @@ func (m *plannedModel) bindOptions(own *ModelOptions) batcher.Options {
 	}
 	if own != nil && len(own.Bind) == 0 {
 		opts.Columns = maps.Clone(opts.Columns)
-		maps.DeleteFunc(opts.Columns, func(input string, _ []string) bool {
-			return !slices.ContainsFunc(m.Inputs, func(v models.Value) bool { return v.Name == input })
-		})
+		maps.DeleteFunc(opts.Columns, func(input string, _ []string) bool { return !m.hasInput(input) })
 	}
 	return opts
+}
+
+func (m *plannedModel) hasInput(name string) bool {
+	return slices.ContainsFunc(m.Inputs, func(v models.Value) bool { return v.Name == name })
+}
+
+// checkBind refuses a list of inputs for several models that names one which none has: it
+// would be passed over. What one model's own list names, that model must have.
+func (p *Plan) checkBind() error {
+	var problems []error
+	for _, input := range slices.Sorted(maps.Keys(p.Options.Bind)) {
+		if !slices.ContainsFunc(p.models, func(m plannedModel) bool { return m.hasInput(input) }) {
+			problems = append(problems, fmt.Errorf("%w: --bind names input %q, which none of the models has", batcher.ErrBind, input))
+		}
+	}
+	return errors.Join(problems...)
 }
 
 // open reads the model and rewrites it into what will run.

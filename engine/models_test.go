@@ -82,14 +82,15 @@ func TestModelsHaveSettingsOfTheirOwn(t *testing.T) {
 			{Name: "two", Model: model, Nulls: map[string]string{"*": "-1"}},
 			{Name: "three", Model: model, Bind: map[string][]string{"x": {"b"}}},
 			{Name: "four", Model: model, Nulls: map[string]string{"a": "-2", "*": "error"}},
+			{Name: "five", Model: batchSum(t)}, // of another input
 		},
-		Bind: map[string][]string{"x": {"a"}, "other": {"b"}}, Nulls: batcher.NullPolicies{Default: batcher.ParseNullPolicy("7")},
+		Bind: map[string][]string{"x": {"a"}, "a": {"b"}}, Nulls: batcher.NullPolicies{Default: batcher.ParseNullPolicy("7")},
 		Inputs: []string{in}, Output: out, IDs: []string{"id"}, OutputPrefix: "p_",
 	})
 	want := map[string][]float64{
-		"id": {1, 2, 3}, "y": {1, 7, 3}, "p_two_y": {1, -1, 3}, "p_three_y": {10, 20, 30}, "p_four_y": {1, -2, 3},
+		"id": {1, 2, 3}, "y": {1, 7, 3}, "p_two_y": {1, -1, 3}, "p_three_y": {10, 20, 30}, "p_four_y": {1, -2, 3}, "p_five_y": {70, 80, 90},
 	}
-	if diff := cmp.Diff(want, readColumns(t, out, []string{"id", "y", "p_two_y", "p_three_y", "p_four_y"})); diff != "" {
+	if diff := cmp.Diff(want, readColumns(t, out, []string{"id", "y", "p_two_y", "p_three_y", "p_four_y", "p_five_y"})); diff != "" {
 		t.Errorf("output (-want +got):\n%s", diff)
 	}
 }
@@ -149,6 +150,7 @@ func TestModelsThatCannotBeOneRun(t *testing.T) {
 		{"a file that is not there", []engine.ModelOptions{m("a", model), m("b", "no.onnx")}, nil, models.ErrModel, `model "b": `},
 		{"another file than pinned", []engine.ModelOptions{m("a", model), {Name: "b", Model: model, ModelSHA256: strings.Repeat("0", 64)}}, nil, models.ErrModel, `model "b": `},
 		{"a column that is not there", []engine.ModelOptions{m("a", model), {Name: "b", Model: model, Bind: map[string][]string{"x": {"xx"}}}}, nil, batcher.ErrBind, `model "b": `},
+		{"an input that none has", []engine.ModelOptions{m("a", model), m("b", model)}, func(o *engine.Options) { o.Bind = map[string][]string{"y": {"x"}} }, batcher.ErrBind, `names input "y", which none of the models has`},
 		{"two fixed batches", []engine.ModelOptions{m("a", four), m("b", five)}, nil, batcher.ErrBind, `model "b": model does not fit the data: it fixes its batch to 5 rows`},
 		{"columns of one name", []engine.ModelOptions{m("a", model), {Name: "b", Model: model, OutputPrefix: &none}, {Name: "c", Model: model, OutputPrefix: &none}}, nil, engine.ErrUsage, `two columns "y"`},
 		{"an output that one does not have", []engine.ModelOptions{m("a", model), {Name: "b", Model: model, ModelOutputs: []string{"z"}}}, nil, engine.ErrUsage, `model "b": usage: --model-outputs names "z"`},

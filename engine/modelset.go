@@ -86,6 +86,9 @@ func (p *Plan) bindModels(schema *arrow.Schema) error {
 		return fmt.Errorf("%w: %w", ErrUsage, err)
 	}
 	var problems []error
+	if len(p.Options.Models) > 0 {
+		problems = append(problems, p.checkBind())
+	}
 	unused := newUnusedFeatures(p.Options.FeatureSpecs)
 	var called []string
 	for i := range p.models {

@@ -3,6 +3,7 @@ package engine
 import (
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -44,7 +45,7 @@ type ReplayedValue struct {
 // compareValues compares the i-th value of one array with the j-th of another.
 func compareValues(recorded arrow.Array, i int, again arrow.Array, j int, tolerance float64) ReplayedValue {
 	if recorded.IsNull(i) || again.IsNull(j) {
-		v := ReplayedValue{Recorded: recorded.ValueStr(i), Again: again.ValueStr(j)}
+		v := ReplayedValue{Recorded: ownText(recorded, i), Again: ownText(again, j)}
 		if recorded.IsNull(i) != again.IsNull(j) {
 			v.Outcome = OutcomeDifferent
 		}
@@ -99,9 +100,13 @@ func elements(a arrow.Array, i int) (values arrow.Array, first, end int) {
 	}
 }
 
+// ownText is a value as a text that stays when the array's memory goes: a text's is a view of
+// that, which may be a mapping.
+func ownText(a arrow.Array, i int) string { return strings.Clone(a.ValueStr(i)) }
+
 // compareElements compares values that are no lists.
 func compareElements(recorded arrow.Array, i int, again arrow.Array, j int, tolerance float64) ReplayedValue {
-	v := ReplayedValue{Recorded: recorded.ValueStr(i), Again: again.ValueStr(j)}
+	v := ReplayedValue{Recorded: ownText(recorded, i), Again: ownText(again, j)}
 	was, ok1 := number(recorded, i)
 	is, ok2 := number(again, j)
 	if !ok1 || !ok2 || recorded.IsNull(i) || again.IsNull(j) {

@@ -102,6 +102,12 @@ func TestReplayOfATable(t *testing.T) {
 	if _, err := tableReplay(t, out, 19).Replay(t.Context()); !errors.Is(err, format.ErrChanged) || !strings.Contains(err.Error(), "more rows") {
 		t.Errorf("a row that is there twice: %v; want ErrChanged", err)
 	}
+	table.do(t, "DROP VIEW scores_millrace_predictions")
+	table.do(t, "ALTER TABLE scores RENAME COLUMN y TO z")
+	if _, err := tableReplay(t, out, 3).Replay(t.Context()); !errors.Is(err, ledger.ErrUnsound) || !strings.Contains(err.Error(), "no such column") {
+		t.Errorf("a column that is gone: %v; want ErrUnsound that says so", err)
+	}
+	table.do(t, "ALTER TABLE scores RENAME COLUMN z TO y")
 	table.do(t, "UPDATE scores_millrace_run SET manifest = json_remove(manifest, '$.inputs[0].spans', '$.inputs[1].spans')")
 	if _, err := tableReplay(t, out, 3).Replay(t.Context()); !errors.Is(err, ledger.ErrUnsound) && !errors.Is(err, format.ErrChanged) {
 		t.Errorf("a manifest that lists no spans, of a filtered run: %v; want an error", err)
@@ -283,6 +289,27 @@ func TestReplayOfFloatsInNumeric(t *testing.T) {
 		opts.Where = []engine.Condition{{Column: "who", Value: "a"}}
 		if _, err := opts.Replay(t.Context()); err == nil || !strings.Contains(err.Error(), `its column "wide"`) {
 			t.Errorf("%s: a kept column that was changed: %v; want its name", score, err)
+		}
+	}
+}
+
+// Predictions that are texts stay readable when what they were read from is closed: the rows
+// of a table, and a mapped file whose one row is all of a record batch.
+func TestReplayOfTextPredictions(t *testing.T) {
+	slow(t)
+	dir := t.TempDir()
+	const text = "longer than twelve bytes"
+	writeSpans(t, filepath.Join(dir, "in.arrow"), nil,
+		named{"id", fromJSON(t, arrow.PrimitiveTypes.Int64, "[7]")},
+		named{"s", fromJSON(t, arrow.BinaryTypes.String, `["`+text+`"]`)})
+	for _, out := range []string{filepath.Join(dir, "one.arrow"), sqliteTable(t).output} {
+		mustRun(t, engine.Options{
+			Model: onnxtest.Write(t, onnxtest.Identity(pb.TensorProto_STRING, "N", 1)), Bind: map[string][]string{"x": {"s"}},
+			Inputs: []string{filepath.Join(dir, "in.arrow")}, Output: out, IDs: []string{"id"},
+		})
+		r := replay(t, tableReplay(t, out, 7))
+		if v := r.Rows[0].Predictions[0]; r.Equal != 1 || v.Recorded != text || v.Again != text {
+			t.Errorf("%s: %+v; want %q twice", out, v, text)
 		}
 	}
 }

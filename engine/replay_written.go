@@ -137,7 +137,7 @@ func (w written) compare(recorded arrow.Array, again arrow.Array, j int, toleran
 		return compareValues(recorded, 0, again, j, tolerance)
 	}
 	if w.keeps(recorded, 0, again, j) {
-		return ReplayedValue{Recorded: recorded.ValueStr(0), Again: again.ValueStr(j)}
+		return ReplayedValue{Recorded: ownText(recorded, 0), Again: ownText(again, j)}
 	}
 	if !null {
 		if same := asTypeOf(again, recorded); same != nil {

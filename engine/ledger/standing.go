@@ -57,6 +57,9 @@ func (in *Input) Standing() Standing { return stat(in.Path, in.Bytes, in.ModTime
 // where it has none by time of change.
 func (in *Input) stored(ctx context.Context, stores map[string]dataset.Store) Standing {
 	scheme := dataset.Scheme(in.Path)
+	if scheme == "-" {
+		return Standing{What: "was a stream on standard input, which is gone"}
+	}
 	store := stores[scheme]
 	if store == nil {
 		return Standing{What: "cannot be looked at: nothing here opens " + scheme}

@@ -27,6 +27,14 @@ func TestInputOutOfReach(t *testing.T) {
 	}
 }
 
+// TestInputThatWasAStream: nothing is to be looked for, and no scheme to be opened.
+func TestInputThatWasAStream(t *testing.T) {
+	in := Input{Path: "-"}
+	if s := in.stored(t.Context(), nil); s.Same || s.What != "was a stream on standard input, which is gone" {
+		t.Errorf("stored() = %+v; want that it was a stream", s)
+	}
+}
+
 // TestInputsByDigest compares an input whose time of change is another by its bytes,
 // by either algorithm, as a replay and as verify do.
 func TestInputsByDigest(t *testing.T) {

@@ -173,24 +173,18 @@ func (db *database) checkIDs(ctx context.Context, staged string) error {
 
 // record writes the run's row.
 func (db *database) record(ctx context.Context, p *table.Publication) error {
-	m := p.Manifest
+	m, shown := p.Manifest, table.ShownOf(p.Manifest)
 	var parent any
 	if m.Parent != nil {
-		parent = m.Parent.Run
+		parent = shown.Parent
 	}
 	n, err := db.session.Exec(ctx, "UPDATE "+db.own("run")+` SET state = ?, live = 1, parent = ?, mode = ?, started = ?, finished = ?, published = ?,
 		model = ?, model_sha256 = ?, rows_read = ?, rows_scored = ?, rows_rejected = ?, rows_filtered = ?, rows_written = ?, manifest = ?, manifest_sha256 = ?
 		WHERE run = ? AND state = ?`,
-		string(table.Published), parent, string(m.Mode), m.Started.UTC(), m.Finished.UTC(), now(), modelName(m), m.Model.SHA256,
-		m.Ledger.Read, m.Ledger.Scored, m.Ledger.Rejected, m.Ledger.Filtered, m.Ledger.Written(), string(p.Encoded), p.SHA256, p.Run, string(table.Staged))
+		string(table.Published), parent, string(shown.Mode), m.Started.UTC(), m.Finished.UTC(), now(), shown.Model, shown.ModelSHA256,
+		shown.Read, shown.Scored, shown.Rejected, shown.Filtered, shown.Written, string(p.Encoded), p.SHA256, p.Run, string(table.Staged))
 	if err == nil && n != 1 {
 		err = fmt.Errorf("%w: the run's row is gone", ledger.ErrAccounts)
 	}
 	return err
-}
-
-// modelName is what people call the model: its file's name.
-func modelName(m *ledger.Manifest) string {
-	name := m.Model.Path[strings.LastIndexByte(m.Model.Path, '/')+1:]
-	return strings.ToValidUTF8(strings.ReplaceAll(name, "\x00", ""), "?")
 }

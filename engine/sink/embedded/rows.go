@@ -19,7 +19,11 @@ func (d Destination) RowsOf(output string, q sink.RowQuery) (string, error) {
 	}
 	shelf := table.Shelf{Table: t.table.String(), RunColumn: query.QuoteName(t.runColumn), Expression: asItIs}
 	if d.Dialect.Scheme() == query.SchemeSQLite {
-		shelf.Expression = timesAsText
+		// A name in quotes that is no column's is a text to SQLite, unless its table stands
+		// before it: a column that is gone would have its name in each row.
+		of := t.table.String() + "."
+		shelf.RunColumn = of + shelf.RunColumn
+		shelf.Expression = func(c ledger.Column) string { return timesAsText(c, of) }
 	}
 	return d.inputOf(t, table.RowsStatement(shelf, q)), nil
 }
@@ -28,8 +32,8 @@ func asItIs(c ledger.Column) string { return query.QuoteName(c.Name) }
 
 // timesAsText has times come as the text that they are in a database that has no type for them:
 // they would be read as times of microseconds.
-func timesAsText(c ledger.Column) string {
-	name := query.QuoteName(c.Name)
+func timesAsText(c ledger.Column, of string) string {
+	name := of + query.QuoteName(c.Name)
 	if strings.HasPrefix(c.Type, "timestamp") {
 		return "CAST(" + name + " AS TEXT)"
 	}

@@ -15,9 +15,15 @@ func (db *database) Runs(ctx context.Context) (runs []table.Run, err error) {
 		return nil, nil
 	}
 	err = db.inTx(ctx, func() error {
-		rows, err := db.session.Query(ctx, "SELECT run, parent, state, live, job, rows_written, manifest_sha256 FROM "+db.own("run")+" ORDER BY published IS NULL, published, begun")
+		rows, err := db.session.Query(ctx, "SELECT run, state, live, job, manifest_sha256, parent, mode, model, model_sha256, rows_read, rows_scored, rows_rejected, rows_filtered, rows_written FROM "+db.own("run")+" ORDER BY published IS NULL, published, begun")
 		for _, r := range rows {
-			runs = append(runs, table.Run{ID: asText(r[0]), Parent: asText(r[1]), State: table.State(asText(r[2])), Live: asInt(r[3]) != 0, Job: asText(r[4]), Rows: asInt(r[5]), SHA256: asText(r[6])})
+			runs = append(runs, table.Run{
+				ID: asText(r[0]), State: table.State(asText(r[1])), Live: asInt(r[2]) != 0, Job: asText(r[3]), SHA256: asText(r[4]),
+				Shown: table.Shown{
+					Parent: asText(r[5]), Mode: ledger.Mode(asText(r[6])), Model: asText(r[7]), ModelSHA256: asText(r[8]),
+					Read: asInt(r[9]), Scored: asInt(r[10]), Rejected: asInt(r[11]), Filtered: asInt(r[12]), Written: asInt(r[13]),
+				},
+			})
 		}
 		return err
 	})

@@ -256,13 +256,15 @@ func (db *database) Runs(ctx context.Context) (runs []table.Run, err error) {
 		return nil, nil
 	}
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, "SELECT run, coalesce(parent, ''), state, live, job, coalesce(rows_written, 0), coalesce(manifest_sha256, '') FROM "+db.own("run")+" ORDER BY published NULLS LAST, begun")
+		rows, err := tx.Query(ctx, "SELECT run, state, live, job, coalesce(manifest_sha256, ''), coalesce(parent, ''), coalesce(mode, ''), coalesce(model, ''), coalesce(model_sha256, ''),"+
+			" coalesce(rows_read, 0), coalesce(rows_scored, 0), coalesce(rows_rejected, 0), coalesce(rows_filtered, 0), coalesce(rows_written, 0) FROM "+db.own("run")+" ORDER BY published NULLS LAST, begun")
 		if err != nil {
 			return err
 		}
 		runs, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (table.Run, error) {
 			var r table.Run
-			err := row.Scan(&r.ID, &r.Parent, &r.State, &r.Live, &r.Job, &r.Rows, &r.SHA256)
+			err := row.Scan(&r.ID, &r.State, &r.Live, &r.Job, &r.SHA256, &r.Parent, &r.Mode, &r.Model, &r.ModelSHA256,
+				&r.Read, &r.Scored, &r.Rejected, &r.Filtered, &r.Written)
 			return r, err
 		})
 		return err

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -233,24 +232,18 @@ func (db *database) dropPartitions(ctx context.Context, tx pgx.Tx, table uint32)
 
 // record writes the run's row.
 func (db *database) record(ctx context.Context, tx pgx.Tx, p *table.Publication) error {
-	m := p.Manifest
+	m, shown := p.Manifest, table.ShownOf(p.Manifest)
 	var parent *string
 	if m.Parent != nil {
-		parent = &m.Parent.Run
+		parent = &shown.Parent
 	}
 	tag, err := tx.Exec(ctx, "UPDATE "+db.own("run")+` SET state = $2, live = true, parent = $3, mode = $4, started = $5, finished = $6, published = clock_timestamp(),
 		model = $7, model_sha256 = $8, rows_read = $9, rows_scored = $10, rows_rejected = $11, rows_filtered = $12, rows_written = $13, manifest = $14, manifest_sha256 = $15
 		WHERE run = $1 AND state = $16`,
-		p.Run, string(table.Published), parent, string(m.Mode), m.Started, m.Finished, modelName(m), m.Model.SHA256,
-		m.Ledger.Read, m.Ledger.Scored, m.Ledger.Rejected, m.Ledger.Filtered, m.Ledger.Written(), string(p.Encoded), p.SHA256, string(table.Staged))
+		p.Run, string(table.Published), parent, string(shown.Mode), m.Started, m.Finished, shown.Model, shown.ModelSHA256,
+		shown.Read, shown.Scored, shown.Rejected, shown.Filtered, shown.Written, string(p.Encoded), p.SHA256, string(table.Staged))
 	if err == nil && tag.RowsAffected() != 1 {
 		err = fmt.Errorf("%w: the run's row is gone", ledger.ErrAccounts)
 	}
 	return err
-}
-
-// modelName is what people call the model: its file's name.
-func modelName(m *ledger.Manifest) string {
-	name := m.Model.Path[strings.LastIndexByte(m.Model.Path, '/')+1:]
-	return strings.ToValidUTF8(strings.ReplaceAll(name, "\x00", ""), "?")
 }

@@ -24,6 +24,8 @@ func TestVerifyFindsEdits(t *testing.T) {
 		{"a row of nobody's run", "CREATE TABLE other%[1]s PARTITION OF %[1]s DEFAULT; INSERT INTO %[1]s SELECT 'nobody', id, score FROM %[1]s WHERE id = 7", "", "has 1 rows of no live run"},
 		{"a column that is gone", "ALTER TABLE %[1]s DROP COLUMN score CASCADE", `has no column "score" any more`, ""},
 		{"the table", "DROP TABLE %[1]s CASCADE", "is gone", ""},
+		{"a run that is said to be replaced, and whose rows are gone", "UPDATE %[1]s_millrace.run SET live = false; DELETE FROM %[1]s", "has 0 rows of the run, which wrote 1200", ""},
+		{"what its row says of a run", "UPDATE %[1]s_millrace.run SET rows_read = 1, model_sha256 = NULL", "in model_sha256, rows_read", ""},
 		{"a manifest that was changed", `UPDATE %[1]s_millrace.run SET manifest = replace(manifest::text, '"read": 1200', '"read": 1201')::json`, "was changed since it was published", ""},
 	} {
 		t.Run(c.says, func(t *testing.T) {

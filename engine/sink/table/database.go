@@ -3,6 +3,7 @@ package table
 import (
 	"context"
 	"io"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -21,14 +22,59 @@ const (
 
 // Run is a run as a database has it.
 type Run struct {
-	ID     string
-	Parent string // the run before it, of one that is published; "" where there was none
-	State  State
+	ID    string
+	State State
 	// Live says that the table has the run's rows, and no run after it replaced them.
 	Live   bool
 	Job    string // digest
-	Rows   int64  // that it published
 	SHA256 string // of its manifest
+	Shown         // of one that is published
+}
+
+// Shown is what the row of a published run has of its manifest, for those who look at it by
+// SQL.
+type Shown struct {
+	Parent             string // the run before it; "" where there was none
+	Mode               ledger.Mode
+	Model, ModelSHA256 string
+	// Rows.
+	Read, Scored, Rejected, Filtered, Written int64
+}
+
+// ShownOf is what a manifest's row has.
+func ShownOf(m *ledger.Manifest) Shown {
+	name := m.Model.Path[strings.LastIndexByte(m.Model.Path, '/')+1:] // what people call the model
+	s := Shown{
+		Mode: m.Mode, Model: strings.ToValidUTF8(strings.ReplaceAll(name, "\x00", ""), "?"), ModelSHA256: m.Model.SHA256,
+		Read: m.Ledger.Read, Scored: m.Ledger.Scored, Rejected: m.Ledger.Rejected, Filtered: m.Ledger.Filtered, Written: m.Ledger.Written(),
+	}
+	if m.Parent != nil {
+		s.Parent = m.Parent.Run
+	}
+	return s
+}
+
+// otherThan names the columns in which a row is not what another is.
+func (s *Shown) otherThan(o *Shown) (columns []string) {
+	for _, c := range []struct {
+		name string
+		same bool
+	}{
+		{"parent", s.Parent == o.Parent},
+		{"mode", s.Mode == o.Mode},
+		{"model", s.Model == o.Model},
+		{"model_sha256", s.ModelSHA256 == o.ModelSHA256},
+		{"rows_read", s.Read == o.Read},
+		{"rows_scored", s.Scored == o.Scored},
+		{"rows_rejected", s.Rejected == o.Rejected},
+		{"rows_filtered", s.Filtered == o.Filtered},
+		{"rows_written", s.Written == o.Written},
+	} {
+		if !c.same {
+			columns = append(columns, c.name)
+		}
+	}
+	return columns
 }
 
 // Standing is what stands in the table's place.

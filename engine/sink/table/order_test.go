@@ -18,7 +18,7 @@ func TestInOrder(t *testing.T) {
 		runs := make([]Run, 0, len(texts))
 		for _, text := range texts {
 			id, parent, _ := strings.Cut(text, "<")
-			runs = append(runs, Run{ID: id, Parent: parent})
+			runs = append(runs, Run{ID: id, Shown: Shown{Parent: parent}})
 		}
 		var got []string
 		for _, r := range InOrder(runs) {

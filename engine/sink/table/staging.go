@@ -115,7 +115,7 @@ func (s *staging) publishedAlready(runs []Run) error {
 			if err != nil {
 				return err
 			}
-			if got == r.Rows {
+			if got == r.Written {
 				return s.already(r.ID)
 			}
 		}

@@ -46,6 +46,7 @@ func ReadHistory(ctx context.Context, db Verifiable, output string) (*ledger.His
 		return nil, errors.New("no run was published there yet")
 	}
 	checkChain(db, h)
+	checkLive(db, h)
 	return h, nil
 }
 
@@ -76,6 +77,14 @@ func addRun(ctx context.Context, db Verifiable, h *ledger.History, run Run) erro
 	if m.Run != run.ID {
 		bad(fmt.Sprintf("is that of run %q", m.Run))
 	}
+	want := ShownOf(m)
+	others := run.otherThan(&want)
+	if m.Job != "" && m.Job != run.Job {
+		others = append(others, "job")
+	}
+	if len(others) > 0 {
+		bad("does not say what stands beside it, in " + strings.Join(others, ", "))
+	}
 	return nil
 }
 
@@ -101,6 +110,22 @@ func checkChain(db Verifiable, h *ledger.History) {
 			h.Problems = append(h.Problems, manifestProblem(db, r.Run, fmt.Sprintf("names run %s as the one before it, which is not there", parent.Run)))
 		case parent != nil && before.SHA256 != parent.SHA256:
 			h.Problems = append(h.Problems, manifestProblem(db, before.Run, fmt.Sprintf("was changed since run %s: its sha256 is %.12s…, and was %.12s…", r.Run, before.SHA256, parent.SHA256)))
+		}
+	}
+}
+
+// checkLive compares what runs are said to be with what followed them: the newest one's rows
+// are the table's, and so are those of runs before it that others added to. One that is said
+// not to be live is, then; its rows would be counted as anybody's, and not missed.
+func checkLive(db Verifiable, h *ledger.History) {
+	for _, r := range h.Runs {
+		if !r.Live {
+			r.Live = true
+			p := manifestProblem(db, r.Run, "is of a run that is marked as replaced (live), and no run replaced it")
+			h.Problems = append(h.Problems, p)
+		}
+		if m := r.Manifest; m == nil || m.Mode != ledger.ModeAppend && m.Mode != ledger.ModeUpsert {
+			return
 		}
 	}
 }
