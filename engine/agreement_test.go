@@ -307,7 +307,7 @@ func TestWhatIsCompared(t *testing.T) {
 		},
 	}
 	for _, test := range tests {
-		opts := engine.Options{Models: test.models, Inputs: []string{in}, Bind: map[string][]string{"x": {"x"}}}
+		opts := engine.Options{Models: test.models, Inputs: []string{in}}
 		if test.set != nil {
 			test.set(&opts)
 		}

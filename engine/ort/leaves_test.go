@@ -21,8 +21,8 @@ func TestIsolationForest(t *testing.T) {
 		Predict []any       `json:"predict"`
 		Scores  []float64   `json:"scores"`
 	}
-	readJSON(t, "isolation.json", &golden)
-	m := openPlain(t, filepath.Join("..", "..", "models", "testdata", "skl-isolation.onnx"))
+	readJSON(t, "isolation/golden.json", &golden)
+	m := openPlain(t, filepath.Join("..", "..", "models", "testdata", "isolation", "forest.onnx"))
 	k, changed, err := models.UseKernels(m)
 	if err != nil || !changed {
 		t.Fatalf("UseKernels = %v, %v", changed, err)
