@@ -142,8 +142,7 @@ func (s *Staging) complete(m *Manifest) bool {
 		if s.opts.Single {
 			name = s.output
 		}
-		info, err := s.fs.Lstat(name)
-		if err != nil || !filepath.IsLocal(o.Name) || !info.Mode().IsRegular() || info.Size() != o.Bytes {
+		if !filepath.IsLocal(o.Name) || !s.sized(name, &o) {
 			return false
 		}
 	}

@@ -207,22 +207,24 @@ func (s *Staging) haveLocked(p PartRecord) {
 // were durable before the record was, so one that is not was touched since, and
 // its part is scored again.
 func (s *Staging) whole(p PartRecord) bool {
-	sized := func(name string, o *Output) bool {
-		info, err := s.fs.Lstat(name)
-		return err == nil && info.Mode().IsRegular() && info.Size() == o.Bytes
-	}
 	if !s.several() && (len(p.Outputs) != 1 || p.Outputs[0].Name != s.partName(p.Part)) {
 		return false
 	}
 	for i := range p.Outputs {
-		if o := &p.Outputs[i]; s.several() && !s.ofPart(p.Part, o.Name) || !sized(filepath.Join(s.partDir(), o.Name), o) {
+		if o := &p.Outputs[i]; s.several() && !s.ofPart(p.Part, o.Name) || !s.sized(filepath.Join(s.partDir(), o.Name), o) {
 			return false
 		}
 	}
-	if r := p.Rejects; r != nil && (r.Name != partRejectsName(p.Part) || !sized(filepath.Join(s.dir, r.Name), r)) {
+	if r := p.Rejects; r != nil && (r.Name != partRejectsName(p.Part) || !s.sized(filepath.Join(s.dir, r.Name), r)) {
 		return false
 	}
 	return true
+}
+
+// sized says whether a file is there with the size that it was written with.
+func (s *Staging) sized(name string, o *Output) bool {
+	info, err := s.fs.Lstat(name)
+	return err == nil && info.Mode().IsRegular() && info.Size() == o.Bytes
 }
 
 // removeOthers removes all of a directory that is not kept: neither by its name nor,
