@@ -129,6 +129,10 @@ func (s *Staging) publishedAlready() error {
 	job := s.opts.Job.Digest()
 	for _, m := range live {
 		if m.Job == job && s.complete(m) {
+			// Its start may have died, or failed, before the name was durable.
+			if err := s.fs.SyncDirs(s.parent); err != nil {
+				return fmt.Errorf("output %q: %w: %w", s.output, ErrNotDurable, err)
+			}
 			return &PublishedError{Output: s.output, Manifest: m}
 		}
 	}

@@ -42,6 +42,10 @@ func (s *Staging) cleanDeadRuns() (dead []string, err error) {
 			dead = append(dead, run)
 			continue
 		}
+		// The old output, which may be in there, stays until the new one's name is durable.
+		if err := s.fs.SyncDirs(s.parent); err != nil {
+			return nil, err
+		}
 		if err := s.fs.RemoveAll(dir); err != nil {
 			return nil, err
 		}
