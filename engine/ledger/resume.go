@@ -351,7 +351,7 @@ func (s *Staging) failedLocked(err error) error {
 	if err == nil || s.mu.lock == nil {
 		return outputError(s.output, err)
 	}
-	if s.mu.lock.Held() != nil {
+	if isLost(s.mu.lock.Held()) {
 		return fmt.Errorf("output %q: %w, which took it over while this one was stalled: %w", s.output, ErrHeld, err)
 	}
 	return outputError(s.output, err)
@@ -362,7 +362,7 @@ func (s *Staging) failedLocked(err error) error {
 func (s *Staging) TakenOver() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.mu.lock == nil || s.mu.lock.Held() == nil {
+	if s.mu.lock == nil || !isLost(s.mu.lock.Held()) {
 		return nil
 	}
 	return fmt.Errorf("output %q: %w, which took it over while this one was stalled; this one publishes nothing", s.output, ErrHeld)
