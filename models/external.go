@@ -73,7 +73,7 @@ func checkExternal(folder string, refs []externalRef) (files []ExternalFile, err
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMissingData, err)
 	}
-	defer func() { err = errors.Join(err, root.Close()) }()
+	defer root.Close()
 	sizes := map[string]int64{}
 	for _, ref := range refs {
 		location := filepath.Clean(ref.location)
@@ -103,7 +103,7 @@ func hashExternal(root *os.Root, location string) (file ExternalFile, err error)
 	case err != nil: // what is left is a link that leads out
 		return file, unsafef("the external file %.80q cannot be opened inside the model's folder: %s", location, err)
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+	defer f.Close() // it was only read
 	info, err := f.Stat()
 	if err != nil {
 		return file, fmt.Errorf("%w: %w", ErrMissingData, err)
@@ -174,12 +174,12 @@ func readExternal(folder string, t *onnxpb.TensorProto, size int64) (data []byte
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMissingData, err)
 	}
-	defer func() { err = errors.Join(err, root.Close()) }()
+	defer root.Close()
 	f, err := root.OpenFile(filepath.Clean(ref.location), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMissingData, err)
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+	defer f.Close() // it was only read
 	data = make([]byte, size)
 	if _, err := io.ReadFull(io.NewSectionReader(f, ref.offset, size), data); err != nil {
 		return nil, fmt.Errorf("%w: tensor %.80q: %w", ErrMissingData, ref.tensor, err)

@@ -203,7 +203,7 @@ func readFile(path string, limit int64) (data []byte, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrModel, err)
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+	defer f.Close() // of what was read whole, nothing can fail any more
 	info, err := f.Stat()
 	switch {
 	case err != nil:

@@ -80,7 +80,7 @@ func runInit(ctx context.Context, o *initOptions, common *commonOptions, s strea
 	}
 	if o.output == stdoutName {
 		_, err := s.Out.Write(text)
-		return err
+		return unanswered(err)
 	}
 	if err := writeNew(o.output, text); err != nil {
 		return err

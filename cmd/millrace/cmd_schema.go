@@ -25,7 +25,7 @@ yaml-language-server take it by the job file's first line:
 				return err
 			}
 			_, err = s.Out.Write(text)
-			return err
+			return unanswered(err)
 		},
 	}
 }

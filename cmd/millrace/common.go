@@ -156,6 +156,11 @@ func (o *commonOptions) print(s streams, r report) (err error) {
 	case !o.Quiet:
 		err = r.Text(visibleWriter{s.Out})
 	}
+	return unanswered(err)
+}
+
+// unanswered words what standard output said when it was written to.
+func unanswered(err error) error {
 	if _, failed := errors.AsType[*os.PathError](err); failed {
 		return fmt.Errorf("%w: the answer, on standard output; what was asked for is done: %w", ledger.ErrOutput, err)
 	}

@@ -80,5 +80,9 @@ func nameCompletion(root *cobra.Command) {
 		}
 		return fmt.Errorf("%w: completion knows no shell %q%s; it knows %s", engine.ErrUsage, args[0], nearest.DidYouMean(args[0], shells), strings.Join(shells, ", "))
 	}
+	for _, shell := range cmd.Commands() {
+		write := shell.RunE
+		shell.RunE = func(cmd *cobra.Command, args []string) error { return unanswered(write(cmd, args)) }
+	}
 	cmd.RunE = func(*cobra.Command, []string) error { return nil } // Args refuses whatever is no shell
 }

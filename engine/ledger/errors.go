@@ -18,7 +18,7 @@ var (
 	// ErrNotDurable says that the output is published, whole and visible, but
 	// the file system could not promise that it outlives a power failure. It
 	// wraps ErrOutput.
-	ErrNotDurable = fmt.Errorf("%w durably: it is published, and may be lost if power fails now", ErrOutput)
+	ErrNotDurable = fmt.Errorf("%w durably: it is published, and may be lost if power fails now; the same command makes sure", ErrOutput)
 	// ErrAccounts says that row accounts do not add up, so that rows were lost
 	// or counted twice.
 	ErrAccounts = errors.New("row accounts do not add up")

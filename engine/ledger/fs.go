@@ -192,7 +192,7 @@ func rename(from, to string, flags uint) error {
 
 // SyncDirs syncs all at once: the file system writes its journal for several as
 // soon as for one.
-func (osFS) SyncDirs(names ...string) error { return syncEach(names, syncDir) }
+func (osFS) SyncDirs(names ...string) error { return syncEach(names, SyncDir) }
 
 // SyncFiles syncs all at once, as SyncDirs does.
 func (osFS) SyncFiles(files ...File) error { return syncEach(files, File.Sync) }
@@ -214,7 +214,8 @@ func syncEach[T any](all []T, sync func(T) error) error {
 // syncsAtATime bounds the files and directories that are open to be synced.
 const syncsAtATime = 64
 
-func syncDir(name string) error {
+// SyncDir makes the names in a directory durable.
+func SyncDir(name string) error {
 	d, err := os.Open(name)
 	if err != nil {
 		return err

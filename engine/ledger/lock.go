@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -122,9 +123,11 @@ func (osFS) Lock(name string, note []byte) (Lock, error) {
 		case err != nil:
 			return nil, errors.Join(&os.PathError{Op: "flock", Path: name, Err: err}, f.Close())
 		}
-		if l.Held() != nil {
+		if err := l.Held(); isLost(err) {
 			_ = f.Close() // nothing was written
 			continue
+		} else if err != nil {
+			return nil, errors.Join(err, f.Close())
 		}
 		if err := writeNote(f, note); err != nil {
 			return nil, errors.Join(err, l.Release())
@@ -166,10 +169,17 @@ func (l *fileLock) Held() error {
 		return err
 	}
 	if !os.SameFile(mine, now) {
-		return &os.PathError{Op: "lock", Path: l.path, Err: errors.New("it was taken over by another run")}
+		return &os.PathError{Op: "lock", Path: l.path, Err: errTaken}
 	}
 	return nil
 }
+
+// errTaken says that another file is at a lock's name.
+var errTaken = errors.New("it was taken over by another run")
+
+// isLost says whether an error of Held's tells that a lock is somebody else's, or nobody's,
+// and not that a file system does not say.
+func isLost(err error) bool { return errors.Is(err, errTaken) || errors.Is(err, fs.ErrNotExist) }
 
 // Release unlinks the file while the lock is still held: whoever wins the
 // lock on the unlinked file notices, and takes the new one.

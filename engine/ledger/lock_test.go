@@ -65,3 +65,39 @@ func TestHeldAsks(t *testing.T) {
 		t.Errorf("Held() after = %v", err)
 	}
 }
+
+// A lock that another run has is one thing, and a file system that does not say another: that
+// is no reason to try again for ever, nor to name another run.
+func TestIsLost(t *testing.T) {
+	dir := t.TempDir()
+	hold := func(name string) *fileLock {
+		lock, err := osFS{}.Lock(filepath.Join(dir, name), []byte("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := lock.(*fileLock)
+		t.Cleanup(func() { _ = l.Release() }) // some are closed
+		return l
+	}
+	for _, tc := range []struct {
+		what string
+		do   func(l *fileLock) error
+		lost bool
+		held bool
+	}{
+		{"nothing", func(*fileLock) error { return nil }, false, true},
+		{"its file is removed", func(l *fileLock) error { return os.Remove(l.path) }, true, false},
+		{"another file is there", func(l *fileLock) error {
+			return errors.Join(os.Remove(l.path), os.WriteFile(l.path, nil, 0o600))
+		}, true, false},
+		{"its file does not answer", func(l *fileLock) error { return l.file.Close() }, false, false},
+	} {
+		l := hold(strings.ReplaceAll(tc.what, " ", "-"))
+		if err := tc.do(l); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Held(); (err == nil) != tc.held || isLost(err) != tc.lost {
+			t.Errorf("%s: Held() = %v, isLost %v; want held %v, lost %v", tc.what, err, isLost(err), tc.held, tc.lost)
+		}
+	}
+}

@@ -157,6 +157,9 @@ type Input struct {
 type Output struct {
 	Name   string `json:"name"`
 	SHA256 string `json:"sha256"`
+	// CRC32C is that of a piece, in hexadecimal digits, in place of SHA256: the whole file has
+	// a digest, and manifests have no pieces.
+	CRC32C string `json:"crc32c,omitempty"`
 	Bytes  int64  `json:"bytes"`
 	Rows   int64  `json:"rows"`
 	// RowDigest is ALGORITHM:HEX of rows that are no file: the same whatever their order.

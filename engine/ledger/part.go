@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"hash/crc32"
+	"io"
 	"maps"
 	"path/filepath"
 )
@@ -41,7 +43,7 @@ type PartFile struct {
 // digestWriter writes to a file and digests what the file took.
 type digestWriter struct {
 	file  File
-	hash  hash.Hash // nil for a piece: the whole file is digested
+	hash  hash.Hash // nil for what is not kept
 	bytes int64
 }
 
@@ -72,7 +74,7 @@ func (s *Staging) Part(index int) (*PartFile, error) {
 	if err == nil {
 		s.mu.parts[index] = p
 		if s.opts.Pieces {
-			p.sink.hash = nil
+			p.sink.hash = crc32.New(castagnoli)
 		}
 	}
 	return p, err
@@ -91,8 +93,43 @@ func (s *Staging) partDir() string {
 	return s.data
 }
 
-// PiecePath is where a piece lies once it is committed.
-func (s *Staging) PiecePath(index int) string { return filepath.Join(s.dir, s.partName(index)) }
+// PiecePath is where a piece lies once it is committed. It is an error if its bytes are not
+// those that were written: what pieces become is digested anew, so that nobody could tell
+// later. Such a piece is removed, and the next start makes it again.
+func (s *Staging) PiecePath(index int) (string, error) {
+	path := filepath.Join(s.dir, s.partName(index))
+	s.mu.Lock()
+	var written []Output
+	if part := s.mu.parts[index]; part != nil {
+		written, _ = part.writtenLocked()
+	}
+	s.mu.Unlock()
+	if len(written) != 1 {
+		return "", fmt.Errorf("output %q: piece %d is not committed", s.output, index)
+	}
+	sum, err := checksumOf(s.fs, path)
+	if err != nil {
+		return "", outputError(s.output, err)
+	}
+	if want := written[0].CRC32C; sum != want {
+		err := fmt.Errorf("%s was changed since it was written: its CRC-32C is %s and was %s; disk and memory are to be looked at; it is removed, and the same command makes it again", path, sum, want)
+		return "", outputError(s.output, errors.Join(err, s.fs.Remove(path)))
+	}
+	return path, nil
+}
+
+// checksumOf is the CRC-32C of a file.
+func checksumOf(fsys FS, name string) (string, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return "", err
+	}
+	sum := crc32.New(castagnoli)
+	if _, err := io.Copy(sum, f); err != nil {
+		return "", errors.Join(err, f.Close())
+	}
+	return hex.EncodeToString(sum.Sum(nil)), f.Close()
+}
 
 // Whole makes the file that pieces are joined to, which is published. Like a part, it
 // ends by Commit or Abort.
@@ -188,7 +225,12 @@ func (p *PartFile) Commit(rows int64) (Output, error) {
 func (p *PartFile) account(rows int64) Output {
 	out := Output{Name: p.name, Bytes: p.sink.bytes, Rows: rows}
 	if p.sink.hash != nil {
-		out.SHA256 = hex.EncodeToString(p.sink.hash.Sum(nil))
+		sum := hex.EncodeToString(p.sink.hash.Sum(nil))
+		if p.sink.hash.Size() == crc32.Size {
+			out.CRC32C = sum
+		} else {
+			out.SHA256 = sum
+		}
 	}
 	return out
 }

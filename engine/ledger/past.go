@@ -129,6 +129,10 @@ func (s *Staging) publishedAlready() error {
 	job := s.opts.Job.Digest()
 	for _, m := range live {
 		if m.Job == job && s.complete(m) {
+			// Its start may have died, or failed, before the name was durable.
+			if err := s.fs.SyncDirs(s.parent); err != nil {
+				return fmt.Errorf("output %q: %w: %w", s.output, ErrNotDurable, err)
+			}
 			return &PublishedError{Output: s.output, Manifest: m}
 		}
 	}
@@ -142,8 +146,7 @@ func (s *Staging) complete(m *Manifest) bool {
 		if s.opts.Single {
 			name = s.output
 		}
-		info, err := s.fs.Lstat(name)
-		if err != nil || !filepath.IsLocal(o.Name) || !info.Mode().IsRegular() || info.Size() != o.Bytes {
+		if !filepath.IsLocal(o.Name) || !s.sized(name, &o) {
 			return false
 		}
 	}

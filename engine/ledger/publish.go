@@ -26,6 +26,9 @@ func (s *Staging) Publish(m *Manifest) error {
 	if err := s.accountLocked(m); err != nil {
 		return fmt.Errorf("output %q: not published: %w", s.output, err)
 	}
+	if err := s.presentLocked(m); err != nil {
+		return s.failedLocked(err)
+	}
 	at, err := s.look()
 	if err != nil {
 		return err
@@ -113,6 +116,20 @@ func (s *Staging) accountLocked(m *Manifest) error {
 		m.Rejects = r.done
 	}
 	return m.Check()
+}
+
+// presentLocked looks whether the staged files are there as they were committed, since
+// hidden ones may have been tidied up by others meanwhile.
+func (s *Staging) presentLocked(m *Manifest) error {
+	for i := range m.Outputs {
+		if o := &m.Outputs[i]; !s.sized(filepath.Join(s.data, o.Name), o) {
+			return fmt.Errorf("%s was removed or changed while the run worked: run the same command again", o.Name)
+		}
+	}
+	if r := m.Rejects; r != nil && !s.sized(filepath.Join(s.runDir(), rejectsName), r) {
+		return fmt.Errorf("%s was removed or changed while the run worked: run the same command again", r.Name)
+	}
+	return nil
 }
 
 // sealLocked writes manifest and _SUCCESS and makes the staged tree durable.

@@ -42,6 +42,10 @@ func (s *Staging) cleanDeadRuns() (dead []string, err error) {
 			dead = append(dead, run)
 			continue
 		}
+		// The old output, which may be in there, stays until the new one's name is durable.
+		if err := s.fs.SyncDirs(s.parent); err != nil {
+			return nil, err
+		}
 		if err := s.fs.RemoveAll(dir); err != nil {
 			return nil, err
 		}
@@ -207,22 +211,24 @@ func (s *Staging) haveLocked(p PartRecord) {
 // were durable before the record was, so one that is not was touched since, and
 // its part is scored again.
 func (s *Staging) whole(p PartRecord) bool {
-	sized := func(name string, o *Output) bool {
-		info, err := s.fs.Lstat(name)
-		return err == nil && info.Mode().IsRegular() && info.Size() == o.Bytes
-	}
 	if !s.several() && (len(p.Outputs) != 1 || p.Outputs[0].Name != s.partName(p.Part)) {
 		return false
 	}
 	for i := range p.Outputs {
-		if o := &p.Outputs[i]; s.several() && !s.ofPart(p.Part, o.Name) || !sized(filepath.Join(s.partDir(), o.Name), o) {
+		if o := &p.Outputs[i]; s.several() && !s.ofPart(p.Part, o.Name) || !s.sized(filepath.Join(s.partDir(), o.Name), o) {
 			return false
 		}
 	}
-	if r := p.Rejects; r != nil && (r.Name != partRejectsName(p.Part) || !sized(filepath.Join(s.dir, r.Name), r)) {
+	if r := p.Rejects; r != nil && (r.Name != partRejectsName(p.Part) || !s.sized(filepath.Join(s.dir, r.Name), r)) {
 		return false
 	}
 	return true
+}
+
+// sized says whether a file is there with the size that it was written with.
+func (s *Staging) sized(name string, o *Output) bool {
+	info, err := s.fs.Lstat(name)
+	return err == nil && info.Mode().IsRegular() && info.Size() == o.Bytes
 }
 
 // removeOthers removes all of a directory that is not kept: neither by its name nor,
@@ -345,7 +351,7 @@ func (s *Staging) failedLocked(err error) error {
 	if err == nil || s.mu.lock == nil {
 		return outputError(s.output, err)
 	}
-	if s.mu.lock.Held() != nil {
+	if isLost(s.mu.lock.Held()) {
 		return fmt.Errorf("output %q: %w, which took it over while this one was stalled: %w", s.output, ErrHeld, err)
 	}
 	return outputError(s.output, err)
@@ -356,7 +362,7 @@ func (s *Staging) failedLocked(err error) error {
 func (s *Staging) TakenOver() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.mu.lock == nil || s.mu.lock.Held() == nil {
+	if s.mu.lock == nil || !isLost(s.mu.lock.Held()) {
 		return nil
 	}
 	return fmt.Errorf("output %q: %w, which took it over while this one was stalled; this one publishes nothing", s.output, ErrHeld)

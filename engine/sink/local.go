@@ -80,8 +80,6 @@ func (l local) Whole() (File, error)               { return orNil(l.Staging.Whol
 func (l local) PartRejects(part int) (File, error) { return orNil(l.Staging.PartRejects(part)) }
 func (l local) Rejects() (File, error)             { return orNil(l.Staging.Rejects()) }
 
-func (l local) PiecePath(part int) (string, error) { return l.Staging.PiecePath(part), nil }
-
 func (l local) PartRejectsPath(part int) (string, error) {
 	return l.Staging.PartRejectsPath(part), nil
 }

@@ -96,6 +96,10 @@ func OtherVersion(said string) string {
 		of, by, bindings.LibraryVersion())
 }
 
+// IsOpenElsewhere says whether DuckDB could not lock a file since another process, which it
+// names, has it open, and not since the file system locks none.
+func IsOpenElsewhere(said string) bool { return strings.Contains(strings.ToLower(said), "lock is ") }
+
 // fault tells what is wrong with a file, by what DuckDB says of it.
 func fault(said string) error {
 	first, _, _ := strings.Cut(said, "\n")
@@ -107,7 +111,7 @@ func fault(said string) error {
 		return fmt.Errorf("%w: %w; copy it by ATTACH and COPY FROM DATABASE into a file that is not encrypted", format.ErrUnsupported, err)
 	case strings.Contains(said, "not a valid DuckDB database file"), strings.Contains(said, "Corrupt database file"):
 		return fmt.Errorf("%w: %w", format.ErrDamaged, err)
-	case strings.Contains(said, "Could not set lock"):
+	case strings.Contains(said, "Could not set lock") && IsOpenElsewhere(said):
 		return fmt.Errorf("another process has it open for writing, which DuckDB lets be alone; try again when it has closed it: %w", err)
 	}
 	return err

@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -48,18 +50,19 @@ func open(ctx context.Context, path, mode string) (*session, error) {
 	if strings.ContainsRune(path, '?') {
 		return nil, fmt.Errorf("%w: DuckDB takes no path with a question mark: %q", ledger.ErrOutput, path)
 	}
-	if info, err := os.Stat(path); err == nil && info.Size() == 0 && mode == readWrite { // which DuckDB takes for no database
-		if err := os.Remove(path); err != nil {
+	if vacant, err := isVacant(path); err != nil {
+		return nil, err
+	} else if vacant && mode == readWrite {
+		if err := create(ctx, path); err != nil {
 			return nil, err
 		}
-	} else if err == nil {
+	} else if !vacant {
 		if err := files.IsDatabase(path); err != nil {
 			return nil, fmt.Errorf("%w: the file is there: %w", ledger.ErrOutput, err)
 		}
 	}
-	settings := url.Values{"access_mode": {mode}, "enable_external_access": {"false"}, "autoinstall_known_extensions": {"false"}, "autoload_known_extensions": {"false"}}
 	for deadline := time.Now().Add(lockPatience); ; {
-		s, err := connect(ctx, path+"?"+settings.Encode())
+		s, err := connect(ctx, path, mode)
 		if err == nil || !errors.Is(err, sink.ErrPasses) || time.Now().After(deadline) {
 			return s, err
 		}
@@ -71,14 +74,59 @@ func open(ctx context.Context, path, mode string) (*session, error) {
 	}
 }
 
-func connect(ctx context.Context, name string) (_ *session, err error) {
+// isVacant says whether there is no file, or one with nothing in it, which DuckDB takes for no
+// database.
+func isVacant(path string) (bool, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	return err == nil && info.Size() == 0, err
+}
+
+// create makes a database under another name first, in which no start can be mistaken: DuckDB
+// writes the head of a file in three steps, and a file that has one or two of them, since the
+// process was killed or the disk is full, is no database to it ever after.
+func create(ctx context.Context, path string) (err error) {
+	name := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+newSuffix)
+	remove := func() error {
+		var errs []error
+		for _, n := range []string{name, name + ".wal"} {
+			if err := os.Remove(n); !errors.Is(err, fs.ErrNotExist) {
+				errs = append(errs, err)
+			}
+		}
+		return errors.Join(errs...)
+	}
+	if err := remove(); err != nil { // of a start that was killed
+		return err
+	}
+	defer func() { err = errors.Join(err, remove()) }()
+	s, err := connect(ctx, name, readWrite)
+	if err != nil {
+		return err
+	}
+	if err := s.Close(); err != nil { // what it has is durable then
+		return err
+	}
+	if vacant, err := isVacant(path); err != nil || !vacant { // another program was faster
+		return err
+	}
+	return os.Rename(name, path)
+}
+
+// newSuffix ends the hidden name of a file that is being made.
+const newSuffix = ".millrace-new"
+
+func connect(ctx context.Context, path, mode string) (_ *session, err error) {
 	s := &session{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fault(err), s.Close())
 		}
 	}()
-	if s.connector, err = duckdb.NewConnector(name, nil); err != nil {
+	settings := url.Values{"access_mode": {mode}, "enable_external_access": {"false"}, "autoinstall_known_extensions": {"false"}, "autoload_known_extensions": {"false"}}
+	if s.connector, err = duckdb.NewConnector(path+"?"+settings.Encode(), nil); err != nil {
 		return nil, err
 	}
 	conn, err := s.connector.Connect(ctx)
@@ -104,8 +152,12 @@ func fault(err error) error {
 		return err
 	}
 	switch text := err.Error(); {
+	case strings.Contains(text, "Could not set lock") && !files.IsOpenElsewhere(text):
+		return fmt.Errorf("%w: its file system does not lock files, without which DuckDB writes none; write to another: %w", ledger.ErrOutput, err)
 	case strings.Contains(text, "Could not set lock"):
 		return fmt.Errorf("%w, %w: another process has the database open, which DuckDB lets be alone: %w", ledger.ErrOutput, sink.ErrPasses, err)
+	case strings.Contains(text, "No space left on device"):
+		return fmt.Errorf("%w: the disk is full; make room and run the same command again: %w", ledger.ErrOutput, err)
 	case files.OtherVersion(text) != "":
 		return fmt.Errorf("%w: %s", ledger.ErrOutput, files.OtherVersion(text))
 	case strings.Contains(text, "Constraint Error"):

@@ -201,6 +201,9 @@ func (db *database) Hold(ctx context.Context, holder ledger.Holder) (err error) 
 		return db.failed(ctx, err)
 	}
 	if db.session, err = db.dialect.Open(ctx, db.target.path); err != nil {
+		if db.fresh() && !errors.Is(err, sink.ErrPasses) { // what another program has open is that one's
+			err = errors.Join(err, db.restoreFile())
+		}
 		return db.failed(ctx, err)
 	}
 	return db.inTx(ctx, func() error {
@@ -237,22 +240,14 @@ func (db *database) Claim(ctx context.Context, holder ledger.Holder) error {
 		return err
 	})
 	if err != nil {
+		db.epoch = 0 // it is not this run's, and its table may not be there
 		return err
 	}
 	db.made, db.absent = db.absent, false
 	if db.fresh() {
-		return db.failed(ctx, syncDir(filepath.Dir(db.target.path)))
+		return db.failed(ctx, ledger.SyncDir(filepath.Dir(db.target.path)))
 	}
 	return nil
-}
-
-// syncDir makes a new file's name durable.
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }
 
 // version is that of the run's own tables.

@@ -153,3 +153,28 @@ func TestCatalog(t *testing.T) {
 		}
 	}
 }
+
+// TestMadeUnderAnotherName: of a start that was killed while it made the file there is a hidden
+// one, which the next start makes anew; DuckDB would take what stands there for no database.
+func TestMadeUnderAnotherName(t *testing.T) {
+	each(t, func(t *testing.T, j job) {
+		t.Helper()
+		if j.dialect.Scheme() != "duckdb" {
+			t.Skip("SQLite writes a page at a time")
+		}
+		hidden := filepath.Join(filepath.Dir(j.path), "."+filepath.Base(j.path)+".millrace-new")
+		for _, name := range []string{hidden, hidden + ".wal"} {
+			if err := os.WriteFile(name, []byte("half a head"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := j.run(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{hidden, hidden + ".wal"} {
+			if _, err := os.Lstat(name); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("%s is left: %v", name, err)
+			}
+		}
+	})
+}

@@ -308,6 +308,58 @@ func TestNothingIsLeftWhereNothingBegan(t *testing.T) {
 	})
 }
 
+// halfDialect fails as a full disk does, when some of a new file is written.
+type halfDialect struct {
+	embedded.Dialect
+	begins bool // the file is opened, and nothing can be put into it
+}
+
+var errFull = fmt.Errorf("%w: the disk is full", ledger.ErrOutput)
+
+func (d halfDialect) Open(ctx context.Context, path string) (embedded.Session, error) {
+	if !d.begins {
+		return nil, errors.Join(errFull, os.WriteFile(path, []byte("half a head"), 0o600))
+	}
+	s, err := d.Dialect.Open(ctx, path)
+	return &fullSession{Session: s}, err
+}
+
+// fullSession fails the first commit of what was written.
+type fullSession struct {
+	embedded.Session
+	wrote, failed bool
+}
+
+func (s *fullSession) Exec(ctx context.Context, sql string, args ...any) (int64, error) {
+	s.wrote = s.wrote || strings.HasPrefix(sql, "UPDATE")
+	if s.wrote && !s.failed && sql == "COMMIT" {
+		s.failed = true
+		return 0, errFull
+	}
+	return s.Session.Exec(ctx, sql, args...)
+}
+
+// TestNothingIsLeftOnAFullDisk: what a start could not make is gone, so that the next one is not
+// told that there is a file that is no database.
+func TestNothingIsLeftOnAFullDisk(t *testing.T) {
+	each(t, func(t *testing.T, j job) {
+		t.Helper()
+		for _, begins := range []bool{false, true} {
+			full := j
+			full.dialect = halfDialect{j.dialect, begins}
+			if _, err := full.run(context.Background()); !errors.Is(err, errFull) {
+				t.Errorf("begins %v: run = %v; want a full disk", begins, err)
+			}
+			if left, err := os.ReadDir(filepath.Dir(j.path)); err != nil || len(left) > 0 {
+				t.Errorf("begins %v: the folder has %v, %v", begins, left, err)
+			}
+		}
+		if _, err := j.run(context.Background()); err != nil {
+			t.Errorf("with room: %v", err)
+		}
+	})
+}
+
 // TestRefusedLeavesTheFile: a run that is refused before its first row leaves a file that was
 // there as it was, to the byte.
 func TestRefusedLeavesTheFile(t *testing.T) {
