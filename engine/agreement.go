@@ -132,7 +132,7 @@ func (o *Options) checkAgreement(all []agreement.Summary) error {
 			if !ok {
 				is = "not a number"
 				if s.NotFinite > 0 {
-					is += fmt.Sprintf(", as in %d rows only one model's prediction is finite", s.NotFinite)
+					is += fmt.Sprintf(", as in %d rows a prediction is NaN or infinite and the other model's is another", s.NotFinite)
 				}
 			}
 			problems = append(problems, fmt.Errorf("%s beside %s: %s is %g, and it is %s", s.Challenger, s.Champion, l.name, *l.value, is))

@@ -213,8 +213,8 @@ func TestAgreementOfLabels(t *testing.T) {
 	}
 	x := func(v float64) *float64 { return &v }
 	for says, limits := range map[string]engine.AgreementLimits{
-		"min_equal_labels is 0.75, and it is 0.714286":                                                    {MinEqualLabels: x(0.75)},
-		"max_difference is 7, and it is not a number, as in 1 rows only one model's prediction is finite": {MaxDifference: x(7)},
+		"min_equal_labels is 0.75, and it is 0.714286": {MinEqualLabels: x(0.75)},
+		"max_difference is 7, and it is not a number, as in 1 rows a prediction is NaN or infinite and the other model's is another": {MaxDifference: x(7)},
 	} {
 		opts.AgreementLimits, opts.Output = limits, filepath.Join(t.TempDir(), "out.arrow")
 		if _, err := run(t, opts); !errors.Is(err, engine.ErrDisagree) || !strings.Contains(err.Error(), says) {

@@ -2,6 +2,9 @@ package models
 
 import (
 	"math"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/millrace/millrace/models/onnxpb"
 )
@@ -114,6 +117,18 @@ func confusedRoot(a map[string]*onnxpb.AttributeProto) bool {
 		}
 	}
 	return false
+}
+
+// TestsMembership says whether a tree ensemble of the main graph asks if values are in
+// sets: BRANCH_MEMBER, which came with version 5 of ai.onnx.ml.
+func (m *Model) TestsMembership() bool {
+	if !slices.ContainsFunc(m.Operators, func(o Operator) bool { return o.Domain == mlDomain && o.Name == "TreeEnsemble" }) {
+		return false // nearly all models, which are not parsed for it
+	}
+	p := new(onnxpb.ModelProto)
+	return proto.Unmarshal(m.data, p) == nil && slices.ContainsFunc(p.GetGraph().GetNode(), func(n *onnxpb.NodeProto) bool {
+		return isOp(n, mlDomain, "TreeEnsemble") && attribute(n, "membership_values") != nil
+	})
 }
 
 // memberSets gives the values of each test of membership; they lie one node's

@@ -31,7 +31,7 @@ func agreementText(b *strings.Builder, w io.Writer, all []agreement.Summary, lef
 			continue
 		}
 		numbers.AppendRow(differenceRow(s, names))
-		if int64(s.SampleRows) < s.Rows-s.NotFinite {
+		if s.Difference != nil && int64(s.SampleRows) < s.Difference.Rows {
 			sampled = s.SampleRows
 		}
 	}
@@ -43,7 +43,7 @@ func agreementText(b *strings.Builder, w io.Writer, all []agreement.Summary, lef
 	}
 	for i := range all {
 		if s := &all[i]; s.NotFinite > 0 {
-			fmt.Fprintf(b, "%s: in %s rows only one model's prediction is finite; they count in no difference\n", s.Challenger, humanize.Comma(s.NotFinite))
+			fmt.Fprintf(b, "%s: in %s rows a prediction is NaN or infinite and the other model's is another; they count in no difference\n", s.Challenger, humanize.Comma(s.NotFinite))
 		}
 	}
 	if sampled > 0 {

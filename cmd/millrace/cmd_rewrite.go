@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -218,9 +219,12 @@ func (o *rewriteOptions) check(ctx context.Context, library ort.LibraryOptions, 
 	}
 	for _, d := range r.Check.Differences {
 		switch {
+		case math.IsInf(d.Largest, 1):
+			return fmt.Errorf("%w: rewritten, its output %q has in %d of %d values on made rows a NaN or an infinity for a number, or a number for one; nothing is written (--check-rows 0 writes it nonetheless)",
+				models.ErrModel, d.Output, d.Differing, d.Values)
 		case d.Largest > o.MaxDifference:
-			return fmt.Errorf("%w: rewritten, its output %q differs by up to %.3g, and in %d of %d values altogether, on made rows; nothing is written (--max-difference %g is the limit)",
-				models.ErrModel, d.Output, d.Largest, d.Differing, d.Values, o.MaxDifference)
+			return fmt.Errorf("%w: rewritten, its output %q differs by up to %.3g on made rows; nothing is written (--max-difference %g is the limit)",
+				models.ErrModel, d.Output, d.Largest, o.MaxDifference)
 		case float64(d.Differing) > maxDifferingShare*float64(d.Values):
 			return fmt.Errorf("%w: rewritten, its output %q has other values in %d of %d made rows, where %g of them may; nothing is written (--check-rows 0 writes it nonetheless)",
 				models.ErrModel, d.Output, d.Differing, d.Values, maxDifferingShare)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/engine/agreement"
 )
 
 // A column that several models take is named, and its nulls are counted, once.
@@ -30,5 +31,24 @@ func TestColumnsOfSeveralModelsAreSaidOnce(t *testing.T) {
 	inputs := []engine.ExplainedInput{{Features: []engine.ExplainedFeature{half}}, {Features: []engine.ExplainedFeature{half, {Column: "b"}}}}
 	if text := featuresText(io.Discard, inputs); strings.Count(text, "half") != 1 {
 		t.Errorf("plan shows the feature of two models not once:\n%s", text)
+	}
+}
+
+// A sample that has every row with a difference is none to speak of, also where both models gave
+// NaN for others.
+func TestSampleOfAgreementIsSaidWhereItIsOne(t *testing.T) {
+	for _, test := range []struct {
+		differences int64
+		sample      int
+		want        bool
+	}{{900, 900, false}, {50_000, 32_768, true}} {
+		var b strings.Builder
+		agreementText(&b, io.Discard, []agreement.Summary{{
+			Pair: agreement.Pair{Challenger: "b_y", Champion: "y", Kind: agreement.Number}, Rows: test.differences + 100, Equal: 100,
+			Difference: &agreement.Difference{Rows: test.differences}, SampleRows: test.sample,
+		}}, nil, nil)
+		if got := strings.Contains(b.String(), "of a sample of"); got != test.want {
+			t.Errorf("of %d differences a sample of %d: said is %v; want %v:\n%s", test.differences, test.sample, got, test.want, b.String())
+		}
 	}
 }

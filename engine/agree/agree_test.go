@@ -169,6 +169,40 @@ func TestCompareOfTies(t *testing.T) {
 	}
 }
 
+// ONNX Runtime says that 4.5 is in a set of three whole numbers with 4 among them, which no
+// rewrite is held to: rows that are made for such a model have no fractions.
+func TestCompareOfMembership(t *testing.T) {
+	lib := orttest.Library(t)
+	floats := func(name string, values ...float32) *pb.AttributeProto {
+		return &pb.AttributeProto{Name: new(name), Type: pb.AttributeProto_TENSOR.Enum(), T: onnxtest.Floats32(name, []int64{int64(len(values))}, values...)}
+	}
+	member := &pb.TensorProto{DataType: new(int32(pb.TensorProto_UINT8)), Dims: []int64{1}, RawData: []byte{6}}
+	p := onnxtest.Model(onnxtest.Graph(onnxtest.Values(onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", 2)), onnxtest.Values(onnxtest.Tensor("y", pb.TensorProto_FLOAT, "N", 1)),
+		onnxtest.DomainNode("ai.onnx.ml", "TreeEnsemble", onnxtest.Names("x"), onnxtest.Names("y"),
+			onnxtest.Ints("nodes_featureids", 1), onnxtest.Ints("nodes_truenodeids", 0), onnxtest.Ints("nodes_falsenodeids", 1),
+			onnxtest.Ints("nodes_trueleafs", 1), onnxtest.Ints("nodes_falseleafs", 1), onnxtest.Ints("tree_roots", 0),
+			onnxtest.Ints("leaf_targetids", 0, 0), onnxtest.Int("n_targets", 1), floats("leaf_weights", 1, 2), floats("nodes_splits", 0),
+			floats("membership_values", 4, 2, 31, float32(math.NaN())),
+			&pb.AttributeProto{Name: new("nodes_modes"), Type: pb.AttributeProto_TENSOR.Enum(), T: member})))
+	p.OpsetImport[1].Version = new(int64(5))
+	was := open(t, p)
+	now, changed, left, err := models.TreesToTensors(was, models.TensorTrees{})
+	if err != nil || !changed || len(left) > 0 {
+		t.Fatalf("TreesToTensors = %v, %q, %v; want it changed", changed, left, err)
+	}
+	rows, err := agree.Made(was, 200, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := agree.Compare(t.Context(), lib, was, now, rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if largest, _ := r.Largest(); largest > 0 || r.Rows != 200 {
+		t.Errorf("Compare = %+v; want no difference in 200 rows", r)
+	}
+}
+
 func TestMadeRefuses(t *testing.T) {
 	for _, test := range []struct {
 		why  string

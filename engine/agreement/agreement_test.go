@@ -115,6 +115,15 @@ func TestAgreesWithNumpyAndScipy(t *testing.T) {
 		if s.Rows != want.Rows || s.Equal != want.Equal || s.NotFinite != want.Apart {
 			t.Errorf("%s: %d rows, %d equal, %d not finite; want %d, %d and %d", c.Name, s.Rows, s.Equal, s.NotFinite, want.Rows, want.Equal, want.Apart)
 		}
+		odd := 0
+		for i, x := range floats(t, c.Champion) {
+			if y := floats(t, c.Challenger)[i]; math.IsNaN(x) || math.IsInf(x, 0) || math.IsNaN(y) || math.IsInf(y, 0) {
+				odd++
+			}
+		}
+		if d.Rows != want.Rows-int64(odd) {
+			t.Errorf("%s: %d rows with a difference; want %d less %d", c.Name, d.Rows, want.Rows, odd)
+		}
 		scale := max(want.Max, 1e-12)
 		if math.Abs(d.Mean-want.Mean) > 1e-12*scale || math.Abs(d.MeanAbsolute-want.MeanAbsolute) > 1e-12*scale || d.Max != want.Max {
 			t.Errorf("%s: difference mean %v, of sizes %v, at most %v; want %v, %v, %v", c.Name, d.Mean, d.MeanAbsolute, d.Max, want.Mean, want.MeanAbsolute, want.Max)

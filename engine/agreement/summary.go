@@ -40,6 +40,7 @@ type Summary struct {
 
 // Difference is what differences come to.
 type Difference struct {
+	Rows         int64   `json:"rows"` // that have one: both numbers are finite
 	Mean         float64 `json:"mean"`
 	MeanAbsolute float64 `json:"mean_absolute"`
 	Max          float64 `json:"max_absolute"`
@@ -78,7 +79,7 @@ func (t *Tally) Summary(p Pair, files []string) Summary {
 		return s
 	}
 	d := &Difference{
-		Mean: m.Sum / float64(m.Count), MeanAbsolute: m.Absolute / float64(m.Count),
+		Rows: m.Count, Mean: m.Sum / float64(m.Count), MeanAbsolute: m.Absolute / float64(m.Count),
 		Max: t.Largest.Difference, MaxFile: files[t.Largest.File], MaxRow: t.Largest.Row,
 	}
 	sizes := t.Bins.sizes()
