@@ -188,6 +188,9 @@ func (p *partReader) epochs(t *tile, l *lane) {
 		if p.from != nil {
 			seconds = p.from.utc(seconds)
 		}
+		if seconds < 0 && rest > 0 { // counted from above, so that what is near 0 keeps its digits
+			seconds, rest = seconds+1, rest-p.time.perSecond
+		}
 		l.f[r] = float64(seconds)
 		if rest != 0 {
 			l.f[r] += float64(rest) / float64(p.time.perSecond)

@@ -40,16 +40,37 @@ func TestClocks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := epochOf(t, test.zone, shown.Unix()); got != float64(test.want) {
+		if got := epochOf(t, test.zone, arrow.Second, shown.Unix()); got != float64(test.want) {
 			t.Errorf("%s in %s = %v; want %d", test.shown, test.zone, got, test.want)
 		}
 	}
 }
 
+// TestEpochsBefore1970: a fraction of a second keeps its digits on both sides of 0.
+func TestEpochsBefore1970(t *testing.T) {
+	for _, test := range []struct {
+		unit  arrow.TimeUnit
+		count int64
+		want  float64
+	}{
+		{arrow.Millisecond, 1, 0.001},
+		{arrow.Millisecond, -1, -0.001},
+		{arrow.Microsecond, -1, -1e-6},
+		{arrow.Nanosecond, -1, -1e-9},
+		{arrow.Millisecond, -1000, -1},
+		{arrow.Millisecond, -1001, -1.001},
+		{arrow.Microsecond, -86399999999, -86399.999999},
+	} {
+		if got := epochOf(t, "UTC", test.unit, test.count); got != test.want {
+			t.Errorf("%d %s = %v; want %v", test.count, test.unit, got, test.want)
+		}
+	}
+}
+
 // epochOf is the epoch of a timestamp without a zone that a zone's clock shows.
-func epochOf(t *testing.T, zone string, shown int64) float64 {
+func epochOf(t *testing.T, zone string, unit arrow.TimeUnit, shown int64) float64 {
 	t.Helper()
-	typ := &arrow.TimestampType{Unit: arrow.Second}
+	typ := &arrow.TimestampType{Unit: unit}
 	b := array.NewTimestampBuilder(memory.DefaultAllocator, typ)
 	b.Append(arrow.Timestamp(shown))
 	column := b.NewArray()
