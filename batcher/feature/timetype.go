@@ -70,8 +70,14 @@ func (t timeType) seconds(count int64) (seconds, rest int64, ok bool) {
 		seconds = count * secondsOfDay // of 32 bits
 	case 1:
 		seconds = count
+	case 1e3: // a division by a constant is a product to the machine
+		seconds = floorDiv(count, 1e3)
+	case 1e6:
+		seconds = floorDiv(count, 1e6)
 	default:
-		seconds = floorDiv(count, t.perSecond)
+		seconds = floorDiv(count, 1e9)
+	}
+	if t.perSecond > 1 {
 		rest = count - seconds*t.perSecond
 	}
 	if t.class == date {

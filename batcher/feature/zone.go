@@ -39,15 +39,18 @@ type zoneSpan struct{ start, end, offset int64 }
 type zoneClock struct {
 	loc   *time.Location
 	spans []zoneSpan // in order; those that were asked for
-	last  zoneSpan
+	// near are those that were asked for last, by some bits of the time: each place is
+	// of 12 days, and all are of eight years.
+	near [256]zoneSpan
 }
 
 // offset is that of a time in seconds of 1970.
 func (z *zoneClock) offset(at int64) int64 {
-	if at < z.last.start || at >= z.last.end {
-		z.last = z.span(at)
+	s := &z.near[uint8(at>>20)]
+	if at < s.start || at >= s.end {
+		*s = z.span(at)
 	}
-	return z.last.offset
+	return s.offset
 }
 
 // span is the one that a time lies in.
