@@ -580,7 +580,10 @@ def _imputer(t: SimpleImputer, values: Sequence[Value]) -> list[Value]:
         kept = np.dtype(object) if is_text else DOUBLE if dtype.kind == "O" else dtype
         out.append(replace(value.then({"fill": _constant(statistic, value)}), dtype=kept))
     if t.add_indicator:
-        out += _indicators(t.indicator_, values, t.statistics_)
+        # They stand in one array with what is filled, and have its type.
+        made = _indicators(t.indicator_, values, t.statistics_)
+        numbers = bool(out) and not any(value.is_text for value in out)
+        out += [replace(v, dtype=_common(out)) for v in made] if numbers else made
     return out
 
 
@@ -627,7 +630,9 @@ def _scalar(value: Any, of: Value) -> Scalar:
     if isinstance(value, str):
         return str(value)
     if isinstance(value, (bool, np.bool_)):
-        return bool(value)
+        # Beside texts an indicator is True or False to scikit-learn, and a number here.
+        made = of.steps and "map" in of.steps[-1]
+        return float(value) if made else bool(value)
     if isinstance(value, (int, np.integer)):
         return int(value)
     if isinstance(value, (float, np.floating)) and math.isfinite(value):

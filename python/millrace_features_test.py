@@ -176,6 +176,22 @@ class Export(unittest.TestCase):
                 got = loop.compute(mf.export(t, frame)["features"], row)
                 self.assertTrue(_within_one_ulp(got, values).all(), f"{t}: {got}, want {values}")
 
+    def test_an_indicator_is_a_number_of_the_type_beside_it(self) -> None:
+        fill = SimpleImputer(strategy="most_frequent", add_indicator=True, missing_values=np.nan)
+        single = pd.DataFrame({"x": np.array([1e6, 1e6 + 0.1, np.nan, 1e6 + 3], np.float32)})
+        texts = pd.DataFrame({"s": pd.Series(["b", np.nan, "a", "b"], dtype=object)})
+        encoder = OneHotEncoder(sparse_output=False)
+        for t, frame in (
+            (make_pipeline(fill, MinMaxScaler(), StandardScaler()), single),  # in float32
+            (make_pipeline(fill, encoder), texts),  # which tells False from True
+        ):
+            want = np.asarray(t.fit_transform(frame))
+            features = json.loads(mf.dumps(mf.export(t, frame)))["features"]
+            for row, values in zip(frame.to_dict("records"), want):
+                row = {name: None if value != value else value for name, value in row.items()}
+                got = loop.compute(features, row)
+                self.assertTrue(_within_one_ulp(got, values).all(), f"{got}, want {values}")
+
     def test_a_feature_without_values_is_left_out(self) -> None:
         t = OneHotEncoder(drop="first").fit(FRAME.assign(s="a")[["s", "n"]])
         with self.assertWarnsRegex(UserWarning, "s: every category is dropped"):
