@@ -13,6 +13,8 @@ import (
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/engine/ort/orttest"
+	"github.com/millrace/millrace/io/dataset"
+	"github.com/millrace/millrace/io/format"
 )
 
 // sampleRun is a run of a reference model over the flights sample, repeated
@@ -249,6 +251,34 @@ func endTrial(t *testing.T, trial *trial, live ort.LiveCounts) {
 	}
 	if now := ort.Live(); now != live {
 		t.Errorf("%+v of ONNX Runtime are live; were %+v", now, live)
+	}
+}
+
+// A trial whose first rows cost what a whole row group does is none, unless row groups are a small
+// share of the run.
+func TestTrialOfRowsThatComeLate(t *testing.T) {
+	for _, c := range []struct {
+		about string
+		held  int64
+		times int
+		none  bool
+	}{
+		{"streamed", 0, 1, false},
+		{"laid aside, five row groups", 1, 1, true},
+		{"laid aside, five hundred", 1, 100, false},
+	} {
+		opts := sampleRun(t, "flights_linear", c.times)
+		data, err := dataset.Open(t.Context(), opts.Inputs, dataset.Options{Read: format.ReadOptions{HeldBytes: c.held}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan := &Plan{Dataset: data, Parts: data.Parts(1), Columns: []string{"id", "month", "day"}}
+		if got := (&trial{plan: plan}).upfront(t.Context()); (got != nil) != c.none || got != nil && !strings.Contains(got.Error(), "all 10,000 of their row group") {
+			t.Errorf("%s: %v; want a reason: %v", c.about, got, c.none)
+		}
+		if err := data.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -116,6 +116,9 @@ func (t *trial) lapRows(size int) int {
 // newTrial prepares a trial, and begins to read its rows; the caller closes it.
 func (p *Plan) newTrial(ctx context.Context, c *Choice) *trial {
 	t := &trial{plan: p, workers: c.Workers, base: c.BatchRows, streams: c.Streams, cpu: c.IntraOpThreads == 1 && c.Streams == 0}
+	if t.unable = t.upfront(ctx); t.unable != nil {
+		return t
+	}
 	t.slope = t.slopeSizes()
 	sizes := trialSizes(t.base, p.mostBatchRows())
 	if t.streams > 0 {
@@ -143,6 +146,25 @@ func (p *Plan) newTrial(ctx context.Context, c *Choice) *trial {
 	t.sizes, t.held = sizes, held
 	t.reading.Go(func() { t.unable = t.read(ctx, 2*sizes[0]*t.workers) })
 	return t
+}
+
+// sampleReads is how often a trial reads the first rows: a few, and then as many as there is
+// time for.
+const sampleReads = 2
+
+// upfront says in words why reading the first rows would take more of the run than a trial may;
+// nil where it would not. Where columns of a row group are laid aside, its first row costs what all
+// of them do.
+func (t *trial) upfront(ctx context.Context) error {
+	p := t.plan
+	if len(p.Parts) == 0 || len(p.Parts[0].Spans) == 0 {
+		return nil
+	}
+	rows, err := p.Dataset.UpfrontRows(ctx, p.Parts[0].Spans[0], p.Columns)
+	if err != nil || float64(sampleReads*rows) <= float64(p.Dataset.Rows())*trialShare {
+		return nil //nolint:nilerr // the run has it again, and says it better
+	}
+	return fmt.Errorf("the first rows come when all %s of their row group are decoded, which would be done again", humanize.Comma(rows))
 }
 
 // read replaces the sample.

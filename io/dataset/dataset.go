@@ -249,6 +249,38 @@ func (d *Dataset) ReadSpan(ctx context.Context, ref SpanRef, columns []string, y
 	return err
 }
 
+// UpfrontRows is how many rows ReadSpan decodes before it gives the first of a span; 0 where
+// they are given as they are decoded, and where that is not known: of files in stores, of which
+// it would have to fetch something.
+func (d *Dataset) UpfrontRows(ctx context.Context, ref SpanRef, columns []string) (rows int64, err error) {
+	d.life.RLock()
+	defer d.life.RUnlock()
+	if d.closed {
+		return 0, ErrClosed
+	}
+	src := d.files[ref.File]
+	if src.ranged() != nil {
+		return 0, nil
+	}
+	schema, err := d.subset(columns)
+	if err != nil {
+		return 0, err
+	}
+	stored, _ := d.splitColumns(src, columns, schema)
+	indexes, err := src.indexes(stored)
+	if err != nil {
+		return 0, err
+	}
+	reader, err := d.pool.acquire(ctx, src)
+	if err != nil {
+		return 0, err
+	}
+	if r, ok := reader.(format.UpfrontReader); ok {
+		rows = r.UpfrontRows(ctx, ref.Span, indexes)
+	}
+	return rows, d.pool.release(src)
+}
+
 // SetChunkRows has every later ReadSpan give record batches of at most rows
 // rows, as format.ReadOptions.ChunkRows does: how much memory there is for them
 // may only be known when the metadata is. It waits for reads in progress.

@@ -77,6 +77,16 @@ type RangeReader interface {
 	Ranges(span int, columns []int) []Range
 }
 
+// UpfrontReader is a Reader that may have to decode many rows of a span before it gives the
+// first of them.
+type UpfrontReader interface {
+	Reader
+
+	// UpfrontRows is how many rows ReadSpan of the listed columns decodes before it gives
+	// the first; 0 where they are given as they are decoded. It may read a little of the file.
+	UpfrontRows(ctx context.Context, span int, columns []int) int64
+}
+
 // Statistics are what a file says about the values of one column in one span.
 type Statistics struct {
 	Nulls int64 // -1 where it does not say

@@ -93,6 +93,20 @@ func TestScratchFileOfColumns(t *testing.T) {
 	}
 }
 
+// Rows of columns that are laid aside come when all of them are decoded; others as they are.
+func TestUpfrontRows(t *testing.T) {
+	path := filepath.Join("..", "..", "testdata", "flights-sample.parquet")
+	for held, want := range map[int64]int64{0: 0, 1: 10_000} {
+		r := open(t, path, format.ReadOptions{HeldBytes: held, Allocator: checked(t)})
+		if got := r.UpfrontRows(t.Context(), 1, []int{0, 3, 4}); got != want {
+			t.Errorf("with %d bytes held %d rows come first; want %d", held, got, want)
+		}
+		if got := r.UpfrontRows(t.Context(), 1, []int{1000}); got != 0 {
+			t.Errorf("of a column that is not there: %d rows; want 0", got)
+		}
+	}
+}
+
 // Columns of every layout come back from the scratch file as they are streamed, which
 // other tests compare with other engines' readings.
 func TestEveryLayoutComesBackFromAside(t *testing.T) {

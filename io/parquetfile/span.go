@@ -12,6 +12,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/parquet/metadata"
+
+	"github.com/millrace/millrace/io/format"
 )
 
 // readAheadBytes is read from the file at a time, per column, and
@@ -69,22 +71,10 @@ type spanReader struct {
 // ReadSpan implements format.Reader. The error names the file, the row group
 // and the column.
 func (r *Reader) ReadSpan(ctx context.Context, span int, columns []int, yield func(arrow.RecordBatch) error) error {
-	if span < 0 || span >= len(r.spans) {
-		return fmt.Errorf("%s: no row group %d, the file has %d", r.name, span, len(r.spans))
+	s, err := r.newSpanReader(ctx, span, columns)
+	if err != nil {
+		return err
 	}
-	s := &spanReader{
-		r: r, span: span, source: source{r: readerAt{ctx, r.src}},
-		mem: newBudget(r.mem, r.opts.BudgetBytes),
-	}
-	fields := make([]arrow.Field, len(columns))
-	for i, c := range columns {
-		if c < 0 || c >= len(r.fields) {
-			return fmt.Errorf("%s: no column %d, the file has %d", r.name, c, len(r.fields))
-		}
-		fields[i] = r.schema.Field(c)
-		s.nodes, s.names = append(s.nodes, r.fields[c]), append(s.names, fields[i].Name)
-	}
-	s.schema = arrow.NewSchema(fields, nil)
 	// Whatever ends this call, decoders that panicked included, nothing stays
 	// allocated but what the caller retained.
 	defer s.mem.freeRest()
@@ -93,6 +83,43 @@ func (r *Reader) ReadSpan(ctx context.Context, span int, columns []int, yield fu
 		return s.failed(err)
 	}
 	return s.read(ctx, yield)
+}
+
+// newSpanReader prepares a ReadSpan; nothing is read yet.
+func (r *Reader) newSpanReader(ctx context.Context, span int, columns []int) (*spanReader, error) {
+	if span < 0 || span >= len(r.spans) {
+		return nil, fmt.Errorf("%s: no row group %d, the file has %d", r.name, span, len(r.spans))
+	}
+	s := &spanReader{
+		r: r, span: span, source: source{r: readerAt{ctx, r.src}},
+		mem: newBudget(r.mem, r.opts.BudgetBytes),
+	}
+	fields := make([]arrow.Field, len(columns))
+	for i, c := range columns {
+		if c < 0 || c >= len(r.fields) {
+			return nil, fmt.Errorf("%s: no column %d, the file has %d", r.name, c, len(r.fields))
+		}
+		fields[i] = r.schema.Field(c)
+		s.nodes, s.names = append(s.nodes, r.fields[c]), append(s.names, fields[i].Name)
+	}
+	s.schema = arrow.NewSchema(fields, nil)
+	return s, nil
+}
+
+var _ format.UpfrontReader = (*Reader)(nil)
+
+// UpfrontRows implements format.UpfrontReader: columns that are laid aside are decoded whole
+// before the first row is given.
+func (r *Reader) UpfrontRows(ctx context.Context, span int, columns []int) int64 {
+	s, err := r.newSpanReader(ctx, span, columns)
+	if err != nil {
+		return 0 // ReadSpan says it
+	}
+	defer s.mem.freeRest()
+	if len(tooMany(s.demands(s.readAhead()), s.heldBytes())) == 0 {
+		return 0
+	}
+	return r.spans[span].Rows
 }
 
 // callerError is an error of yield or of the context: not the file's.
@@ -140,7 +167,7 @@ func (s *spanReader) failed(err error) error {
 // that cannot be streamed.
 func (s *spanReader) open(ctx context.Context) error {
 	s.leaves, s.asm = make([][]*leaf, len(s.nodes)), make([]assembler, len(s.nodes))
-	ahead := min(max(s.r.opts.HeldBytes/8/max(int64(s.leafCount()), 1), minReadAheadBytes), readAheadBytes)
+	ahead := s.readAhead()
 	all := s.demands(ahead)
 	if s.lean {
 		ahead = peekBytes
@@ -162,6 +189,11 @@ func (s *spanReader) open(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// readAhead is how many bytes of each column are read at a time where columns are streamed.
+func (s *spanReader) readAhead() int64 {
+	return min(max(s.r.opts.HeldBytes/8/max(int64(s.leafCount()), 1), minReadAheadBytes), readAheadBytes)
 }
 
 // openColumn makes the decoders of one column.
