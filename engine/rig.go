@@ -72,6 +72,9 @@ func (r *Rig) MostRows() int {
 func NewRig(ctx context.Context, plan *Plan, lib *ort.Library, rows int) (*Rig, error) {
 	s, err := plan.readSample(ctx, rows)
 	if err != nil {
+		if ctx.Err() != nil { // a reader says only that it was
+			err = context.Cause(ctx)
+		}
 		return nil, err
 	}
 	if s.rows == 0 {
@@ -461,6 +464,7 @@ func (r *Rig) Write(ctx context.Context, dir string, batchRows int, rows int64) 
 	output := filepath.Join(dir, "write")
 	staged, err := ledger.Stage(ledger.StageOptions{
 		Output: output, IfExists: ledger.IfExistsError, RunID: ledger.NewRunID(time.Now()), Ext: r.plan.Options.partEnding(),
+		PartitionBy: r.plan.Options.PartitionBy, Numbered: r.plan.Options.TargetFileBytes > 0,
 	})
 	if err != nil {
 		return Measure{}, err

@@ -85,6 +85,53 @@ func TestRig(t *testing.T) {
 }
 
 // Rows that the run would leave out keep no stage from being measured.
+// A rig that is interrupted while it reads says by what.
+func TestRigInterrupted(t *testing.T) {
+	lib := orttest.Library(t)
+	plan, err := NewPlan(context.Background(), sampleRun(t, "flights_linear", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(ErrInterrupted)
+	if _, err := NewRig(ctx, plan, lib, 200); !errors.Is(err, ErrInterrupted) {
+		t.Errorf("a rig whose context ended = %v; want its cause", err)
+	}
+	if err := plan.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRigWritesManyFiles(t *testing.T) {
+	lib, ctx := orttest.Library(t), context.Background()
+	for about, set := range map[string]func(*Options){
+		"files of a size":          func(o *Options) { o.TargetFileBytes = 10_000 },
+		"folders":                  func(o *Options) { o.PartitionBy = []string{"id"} },
+		"folders, files of a size": func(o *Options) { o.PartitionBy, o.TargetFileBytes = []string{"id"}, 10_000 },
+	} {
+		opts := sampleRun(t, "flights_linear", 1)
+		set(&opts)
+		plan, err := NewPlan(ctx, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rig, err := NewRig(ctx, plan, lib, 200)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		if got, err := rig.Write(ctx, dir, 100, 200); err != nil || got.Rows != 200 || got.Bytes < 200 {
+			t.Errorf("%s: wrote %+v, %v; want 200 rows", about, got, err)
+		}
+		if err := errors.Join(rig.Close(), plan.Close()); err != nil {
+			t.Error(err)
+		}
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			t.Errorf("%s: %v is left, %v; want nothing", about, left, err)
+		}
+	}
+}
+
 func TestRigOfBadRows(t *testing.T) {
 	lib := orttest.Library(t)
 	ctx := context.Background()
