@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/models"
 )
@@ -431,6 +433,28 @@ func runSettings(o *engine.Options) map[string]string {
 	if o.Kernels != engine.KernelsAuto {
 		set("kernels", string(o.Kernels))
 	}
+	set("where", o.Where)
+	set("partition-by", strings.Join(o.PartitionBy, ","))
+	if o.TargetFileBytes > 0 {
+		set("target-file-size", strconv.FormatInt(o.TargetFileBytes, 10))
+	}
+	if o.OnBadRow != engine.BadFail {
+		set("on-bad-row", string(o.OnBadRow))
+	}
+	if set("finite", strings.Join(o.Finite.Columns, ",")); o.Finite.All {
+		set("finite", "all")
+	}
+	if o.RefuseNaN {
+		set("refuse-nan-output", "true")
+	}
+	if o.Digest != engine.DigestAuto {
+		set("digest", string(o.Digest))
+	}
+	if set("unique", strings.Join(o.Unique.Columns, ",")); out["unique"] != "" && o.Unique.Mode != unique.Hash {
+		set("unique-mode", string(o.Unique.Mode))
+	}
+	// Features and rules are long: that the job files differ is told, not how.
+	set("job", cut(o.JobFile.SHA256, 12))
 	return out
 }
 

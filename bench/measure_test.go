@@ -16,6 +16,8 @@ import (
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/engine/ort/orttest"
+	"github.com/millrace/millrace/engine/unique"
+	"github.com/millrace/millrace/io/format"
 )
 
 // quick are settings of a measurement that is over soon and says nothing.
@@ -188,6 +190,30 @@ func TestMeasurementOfMadeData(t *testing.T) {
 }
 
 // A measurement that is stopped keeps what it has, whole.
+// Every setting that makes a run do more is told by a comparison, and none of an ordinary run.
+func TestRunSettings(t *testing.T) {
+	var opts engine.Options
+	opts.EnsureDefaults()
+	opts.Format = format.Parquet
+	if got := runSettings(&opts); len(got) != 0 {
+		t.Errorf("settings of a run by default: %v; want none", got)
+	}
+	opts.Where, opts.PartitionBy, opts.TargetFileBytes = "distance > 0", []string{"day"}, 1<<20
+	opts.OnBadRow, opts.RefuseNaN, opts.Digest = engine.BadReject, true, engine.DigestSHA256
+	opts.Finite.All = true
+	opts.Unique = unique.Spec{Columns: []string{"id", "day"}, Mode: unique.Exact}
+	opts.JobFile.SHA256 = "0123456789abcdef"
+	got := runSettings(&opts)
+	for flag, want := range map[string]string{
+		"where": "distance > 0", "partition-by": "day", "target-file-size": "1048576", "on-bad-row": "reject", "refuse-nan-output": "true",
+		"digest": "sha256", "finite": "all", "unique": "id,day", "unique-mode": "exact", "job": "0123456789ab",
+	} {
+		if !strings.Contains(got[flag], want) {
+			t.Errorf("--%s is recorded as %q; want %q", flag, got[flag], want)
+		}
+	}
+}
+
 func TestMeasurementStopped(t *testing.T) {
 	opts := quick(t)
 	ctx, cancel := context.WithCancelCause(t.Context())
