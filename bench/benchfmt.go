@@ -57,7 +57,7 @@ func fileConfig(b *Bench) []benchfmt.Config {
 		{"goarch", h.Machine.Arch},
 		{"cpu", h.Machine.CPU},
 		{"machine", h.Machine.Name},
-		{"cores", strconv.Itoa(h.Machine.Cores)},
+		{"cores", strconv.FormatFloat(h.Machine.Granted(), 'g', -1, 64)},
 		{"gpus", strings.Join(h.Machine.GPUs, ", ")},
 		{"model", h.Model.Name},
 		{"model-sha256", h.Model.SHA256},

@@ -189,7 +189,7 @@ func machineDiffers(a, b *Machine) []string {
 	}
 	differ("CPU", a.CPU, b.CPU)
 	differ("architecture", a.Arch, b.Arch)
-	differ("cores", a.Cores, b.Cores)
+	differ("cores", a.Granted(), b.Granted())
 	differ("L3 cache", a.L3Bytes, b.L3Bytes)
 	differ("GPUs", gpuNames(a), gpuNames(b))
 	return out

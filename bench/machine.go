@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -80,41 +81,47 @@ func GPUs(root string) []string {
 	return names
 }
 
-// cgroupCores is the least CPU quota of this process's cgroup (version 2) and
-// those above it, in cores; 0 for none (Documentation/admin-guide/cgroup-v2.rst).
+// cgroupCores is the least CPU quota of this process's cgroups and those above them,
+// in cores; 0 for none. Of version 1 each line of self names controllers, in whose
+// hierarchy the path is; that of version 2 names none (Documentation/admin-guide/cgroup-v2.rst,
+// Documentation/scheduler/sched-bwc.rst).
 func cgroupCores(self, root string) float64 {
 	text, err := os.ReadFile(self)
 	if err != nil {
 		return 0
 	}
-	path, ok := "", false
-	for line := range strings.Lines(string(text)) {
-		if path, ok = strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
-			break
-		}
-	}
-	if !ok {
-		return 0
-	}
 	least := 0.0
-	for dir := filepath.Join(root, path); ; dir = filepath.Dir(dir) {
-		if quota := readQuota(filepath.Join(dir, "cpu.max")); quota > 0 && (least == 0 || quota < least) {
-			least = quota
+	for line := range strings.Lines(string(text)) {
+		_, line, _ = strings.Cut(strings.TrimSpace(line), ":")
+		controllers, path, _ := strings.Cut(line, ":")
+		top := root
+		switch {
+		case controllers == "":
+		case slices.Contains(strings.Split(controllers, ","), "cpu"):
+			top = filepath.Join(root, controllers)
+		default:
+			continue
 		}
-		if len(dir) <= len(root) {
-			return least
+		for dir := filepath.Join(top, path); len(dir) >= len(top); dir = filepath.Dir(dir) {
+			if quota := readQuota(dir); quota > 0 && (least == 0 || quota < least) {
+				least = quota
+			}
 		}
 	}
+	return least
 }
 
-// readQuota reads a cpu.max: a quota and a period, in microseconds.
-func readQuota(path string) float64 {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return 0
+// readQuota is the quota of a cgroup in cores, as version 2 or 1 has it; 0 for none.
+func readQuota(dir string) float64 {
+	var quota, period string
+	if text, err := os.ReadFile(filepath.Join(dir, "cpu.max")); err == nil {
+		quota, period, _ = strings.Cut(strings.TrimSpace(string(text)), " ") // or max
+	} else {
+		q, _ := os.ReadFile(filepath.Join(dir, "cpu.cfs_quota_us")) // or -1
+		p, _ := os.ReadFile(filepath.Join(dir, "cpu.cfs_period_us"))
+		quota, period = strings.TrimSpace(string(q)), strings.TrimSpace(string(p))
 	}
-	quota, period, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
-	q, err := strconv.ParseFloat(quota, 64) // or max
+	q, err := strconv.ParseFloat(quota, 64)
 	if err != nil {
 		return 0
 	}

@@ -17,6 +17,31 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
+func TestCgroupCoresOfVersion1(t *testing.T) {
+	for _, c := range []struct {
+		about, self string
+		quotas      map[string]string
+		want        float64
+	}{
+		{"none", "5:memory:/m\n4:cpu:/a/b\n0::/\n", map[string]string{"cpu/a/b": "-1", "cpu": "-1"}, 0},
+		{"its own", "4:cpu:/a/b\n0::/\n", map[string]string{"cpu/a/b": "50000", "cpu": "-1"}, 0.5},
+		{"a parent's that is smaller", "4:cpu:/a/b\n", map[string]string{"cpu/a/b": "250000", "cpu/a": "150000"}, 1.5},
+		{"of controllers that are together", "4:cpu,cpuacct:/a\n", map[string]string{"cpu,cpuacct/a": "100000"}, 1},
+		{"of a container, which sees its own as the root", "4:cpu:/docker/1f\n", map[string]string{"cpu": "100000"}, 1},
+		{"of other controllers", "4:cpuset:/a\n", map[string]string{"cpuset/a": "100000"}, 0},
+	} {
+		root := t.TempDir()
+		write(t, filepath.Join(root, "self"), c.self)
+		for dir, quota := range c.quotas {
+			write(t, filepath.Join(root, "fs", dir, "cpu.cfs_quota_us"), quota+"\n")
+			write(t, filepath.Join(root, "fs", dir, "cpu.cfs_period_us"), "100000\n")
+		}
+		if got := cgroupCores(filepath.Join(root, "self"), filepath.Join(root, "fs")); got != c.want {
+			t.Errorf("%s: %v cores; want %v", c.about, got, c.want)
+		}
+	}
+}
+
 func TestCgroupCores(t *testing.T) {
 	for _, c := range []struct {
 		about, self string
@@ -26,7 +51,6 @@ func TestCgroupCores(t *testing.T) {
 		{"none", "0::/a/b\n", map[string]string{"a/b": "max 100000"}, 0},
 		{"its own", "0::/a/b\n", map[string]string{"a/b": "150000 100000"}, 1.5},
 		{"a parent's that is smaller", "0::/a/b\n", map[string]string{"a": "100000 100000", "a/b": "400000 100000"}, 1},
-		{"of version 1 alone", "4:cpu:/a\n", map[string]string{"a": "100000 100000"}, 0},
 		{"the root's", "0::/\n", map[string]string{".": "200000 100000"}, 2},
 		{"nonsense", "0::/a\n", map[string]string{"a": "x y"}, 0},
 	} {

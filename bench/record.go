@@ -104,6 +104,15 @@ type Machine struct {
 	NoPower           string   `json:"no_power,omitempty"`     // why it does not
 }
 
+// Granted is how many cores there are to compute with: Cores, which go by whole ones and are two
+// at least, or the cgroup's quota where that is less.
+func (m *Machine) Granted() float64 {
+	if quota := m.CgroupCores; quota > 0 && quota < float64(m.Cores) {
+		return quota
+	}
+	return float64(m.Cores)
+}
+
 // Versions are what ran.
 type Versions struct {
 	Millrace string `json:"millrace"`

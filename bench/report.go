@@ -232,7 +232,7 @@ func newReportBench(id, label string, s *Summary) *reportBench {
 	if c := s.Ceiling; c != nil {
 		switch c.Binds {
 		case BySharedCores:
-			b.Bound = fmt.Sprintf("The cores bind: the stages together need %s of CPU a row, and %d cores give no more than %s rows/s.",
+			b.Bound = fmt.Sprintf("The cores bind: the stages together need %s of CPU a row, and %g cores give no more than %s rows/s.",
 				page.Time(c.CPUSeconds.Median), c.Cores, page.Count(c.SharedCores.Median))
 		case BySlowestStage:
 			b.Bound = fmt.Sprintf("The slowest stage binds: %s alone reaches %s rows/s.", stageName(c.SlowestStage), page.Count(c.SlowestAlone.Median))
@@ -368,7 +368,7 @@ func facts(all []*Summary) []page.Fact {
 		{"processor", func(_ *Summary, h *Head) string { return page.Plain(h.Machine.CPU) }},
 		{"architecture", func(_ *Summary, h *Head) string { return page.Plain(h.Machine.Arch) }},
 		{"cores granted", func(_ *Summary, h *Head) string {
-			return fmt.Sprintf("%d of %d", h.Machine.Cores, h.Machine.CoresOnline)
+			return fmt.Sprintf("%g of %d", h.Machine.Granted(), h.Machine.CoresOnline)
 		}},
 		{"features", func(_ *Summary, h *Head) string { return page.Plain(strings.Join(h.Machine.CPUFeatures, ", ")) }},
 		{"caches L1, L2, L3", func(_ *Summary, h *Head) string {

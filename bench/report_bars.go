@@ -25,7 +25,7 @@ func ceilingBars(s *Summary) *page.Bars {
 	scale := math.Inf(1)
 	if c := s.Ceiling; c != nil {
 		if c.SharedCores.known() {
-			rows = append(rows, row{"all stages on shared cores", fmt.Sprintf("%d cores ÷ %s of CPU a row", c.Cores, page.Time(c.CPUSeconds.Median)), "shared", c.SharedCores, false})
+			rows = append(rows, row{"all stages on shared cores", fmt.Sprintf("%g cores ÷ %s of CPU a row", c.Cores, page.Time(c.CPUSeconds.Median)), "shared", c.SharedCores, false})
 		}
 		scale = 1.6 * c.RowsPerSecond.High
 	}

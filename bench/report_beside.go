@@ -53,7 +53,7 @@ func beside(all []*Summary) []besideRow {
 			rows = append(rows, besideRow{})
 		}
 	}
-	words("cores", func(s *Summary) string { return humanize.Comma(int64(s.Head.Machine.Cores)) })
+	words("cores", func(s *Summary) string { return humanize.Commaf(s.Head.Machine.Granted()) })
 	if !same(each(all, func(s *Summary) string { return s.Head.Model.SHA256 })) {
 		words("model", func(s *Summary) string { return page.Plain(s.Head.Model.Name) })
 	}

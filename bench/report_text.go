@@ -144,6 +144,9 @@ func machineKind(m *Machine) string {
 	var parts []string
 	if m.Cores > 0 {
 		cores := page.Number(m.Cores, "core")
+		if granted := m.Granted(); granted < float64(m.Cores) {
+			cores = fmt.Sprintf("%g cores", granted)
+		}
 		if m.CoresOnline > m.Cores {
 			cores += fmt.Sprintf(" of %d", m.CoresOnline)
 		}

@@ -135,7 +135,7 @@ func Summarize(b *Bench) *Summary {
 			}
 		}
 	}
-	s.Ceiling = newCeiling(s.Best, b.Head.Machine.Cores)
+	s.Ceiling = newCeiling(s.Best, b.Head.Machine.Granted())
 	s.derive()
 	s.deriveRounds(rounds)
 	s.leaveBrief()
@@ -163,8 +163,8 @@ func (s *Summary) derive() {
 	if s.Exported != nil {
 		s.OfExported = s.EndToEnd.during(s.Exported).over(s.Exported)
 	}
-	if cores := s.Head.Machine.Cores; cores > 0 {
-		s.RowsPerSecondPerCore = rate.times(1 / float64(cores))
+	if cores := s.Head.Machine.Granted(); cores > 0 {
+		s.RowsPerSecondPerCore = rate.times(1 / cores)
 	}
 	s.RowsPerJoule = s.EndToEnd.RowsPerJoule
 	if price := s.Head.PricePerHour; price > 0 {

@@ -21,10 +21,10 @@ type Ceiling struct {
 	Binds         CeilingTerm `json:"binds"`
 
 	SlowestStage  Stage    `json:"slowest_stage"`
-	SlowestAlone  Estimate `json:"slowest_alone"` // its rows/s
-	SharedCores   Estimate `json:"shared_cores"`  // rows/s; unknown without CPU times
-	CPUSeconds    Estimate `json:"cpu_seconds"`   // a row, summed over the stages
-	Cores         int      `json:"cores"`
+	SlowestAlone  Estimate `json:"slowest_alone"`            // its rows/s
+	SharedCores   Estimate `json:"shared_cores"`             // rows/s; unknown without CPU times
+	CPUSeconds    Estimate `json:"cpu_seconds"`              // a row, summed over the stages
+	Cores         float64  `json:"cores"`                    // granted
 	MissingStages []Stage  `json:"missing_stages,omitempty"` // not measured: the true ceiling may be lower
 }
 
@@ -39,7 +39,7 @@ const (
 
 // newCeiling combines the fastest arms of the stages; nil of none. The interval's
 // ends combine the ends of the stages' intervals, which is wider than need be.
-func newCeiling(best map[Stage]*ArmSummary, cores int) *Ceiling {
+func newCeiling(best map[Stage]*ArmSummary, cores float64) *Ceiling {
 	c := &Ceiling{Cores: cores}
 	sum, rate := Estimate{Confidence: 1, Repeats: math.MaxInt}, Estimate{}
 	var sure []float64
@@ -65,7 +65,7 @@ func newCeiling(best map[Stage]*ArmSummary, cores int) *Ceiling {
 	if cores > 0 && sum.known() && sum.Low > 0 {
 		c.CPUSeconds = sum
 		c.SharedCores = Estimate{
-			Median: float64(cores) / sum.Median, Low: float64(cores) / sum.High, High: float64(cores) / sum.Low,
+			Median: cores / sum.Median, Low: cores / sum.High, High: cores / sum.Low,
 			Confidence: sum.Confidence, Repeats: sum.Repeats,
 		}
 		if c.SharedCores.Median < rate.Median {

@@ -112,7 +112,7 @@ func (s *Summary) deriveRounds(rounds []round) {
 		}
 		ceiling := slowest
 		if c.SharedCores.known() {
-			shared := float64(c.Cores) / cpu
+			shared := c.Cores / cpu
 			add("cpu", cpu)
 			add("shared", shared)
 			ceiling = min(ceiling, shared)

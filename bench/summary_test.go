@@ -69,6 +69,27 @@ func TestCeiling(t *testing.T) {
 	}
 }
 
+// Go computes with two threads where a cgroup grants half a core, and the ceiling and what a core
+// gives go by what is granted.
+func TestCeilingOfAQuota(t *testing.T) {
+	arm := Arm{Provider: "cpu", BatchRows: 4096, Workers: 2, IntraOpThreads: 1}
+	b := &Bench{Head: Head{Machine: Machine{Cores: 2, CoresOnline: 8, CgroupCores: 0.5}}, Repeats: slices.Concat(
+		stageRepeats(StageInfer, arm, 0.5, 1e6), // 0.5 µs of CPU a row
+		stageRepeats(StageEndToEnd, arm, 0.5, 0.8e6),
+	)}
+	s := Summarize(b)
+	if !close6(s.Ceiling.SharedCores.Median, 1e6) || !close6(s.OfCeiling.Median, 0.8) || !close6(s.RowsPerSecondPerCore.Median, 1.6e6) {
+		t.Errorf("shared cores %v, of the ceiling %v, per core %v; want 1e6, 0.8 and 1.6e6", s.Ceiling.SharedCores.Median, s.OfCeiling.Median, s.RowsPerSecondPerCore.Median)
+	}
+	if got := machineKind(&b.Head.Machine); got != "0.5 cores of 8" {
+		t.Errorf("the machine is %q; want 0.5 cores of 8", got)
+	}
+	b.Head.Machine.CgroupCores = 4 // affinity allows less
+	if got := b.Head.Machine.Granted(); got != 2 {
+		t.Errorf("%v cores of a quota of 4 and two processors; want 2", got)
+	}
+}
+
 func TestSummarizeChoices(t *testing.T) {
 	arm := func(provider string, rows, workers int) Arm { return Arm{provider, rows, workers, 1} }
 	b := &Bench{Head: Head{Machine: Machine{Cores: 2}, PricePerHour: 0.5}}

@@ -124,7 +124,7 @@ func ceilingTable(s *Summary) string {
 			return ""
 		}
 		add("ceiling: "+stageName(c.SlowestStage)+" alone", c.SlowestAlone, rate.over(c.SlowestAlone), binds(BySlowestStage))
-		add(fmt.Sprintf("ceiling: %d cores shared", c.Cores), c.SharedCores, rate.over(c.SharedCores), binds(BySharedCores))
+		add(fmt.Sprintf("ceiling: %g cores shared", c.Cores), c.SharedCores, rate.over(c.SharedCores), binds(BySharedCores))
 	}
 	if infer := s.Best[StageInfer]; infer != nil {
 		add("bare inference", infer.RowsPerSecond, s.OfBareInference, settings(infer.Arm, false))
