@@ -205,14 +205,15 @@ func (o *Options) checkDestination() error {
 
 // sinkOptions describe the output to its place, but for run and job.
 func (o *Options) sinkOptions() sink.Options {
-	_, single := FormatOf(o.Output)
-	return sink.Options{
-		StageOptions: ledger.StageOptions{
-			Output: o.Output, Single: single, IfExists: o.IfExists, Ext: o.partEnding(), Restart: o.Restart,
-			PartitionBy: o.PartitionBy, Numbered: o.TargetFileBytes > 0,
-		},
-		IDs: o.IDs,
-	}
+	opts := sink.Options{StageOptions: o.partOptions(), IDs: o.IDs}
+	_, opts.Single = FormatOf(o.Output)
+	opts.Output, opts.IfExists, opts.Restart = o.Output, o.IfExists, o.Restart
+	return opts
+}
+
+// partOptions say what files of parts are called, wherever they are staged.
+func (o *Options) partOptions() ledger.StageOptions {
+	return ledger.StageOptions{Ext: o.partEnding(), PartitionBy: o.PartitionBy, Numbered: o.TargetFileBytes > 0}
 }
 
 // stage takes the output for a run.

@@ -225,9 +225,9 @@ func (p *Plan) ScoreApart(ctx context.Context, lib *ort.Library, path string) er
 	if a.Part < 0 || a.Part >= len(p.Parts) || job.Digest() != a.Job {
 		return fmt.Errorf("part %d: %w since the run began, or its model", a.Part, ledger.ErrInputChanged)
 	}
-	staged, err := ledger.StageApart(filepath.Dir(path), ledger.StageOptions{
-		RunID: a.Run, Ext: p.Options.partEnding(), Job: job, PartitionBy: p.Options.PartitionBy, Numbered: p.Options.TargetFileBytes > 0,
-	})
+	opts := p.Options.partOptions()
+	opts.RunID, opts.Job = a.Run, job
+	staged, err := ledger.StageApart(filepath.Dir(path), opts)
 	if err != nil {
 		return err
 	}

@@ -462,10 +462,9 @@ func (r *Rig) Write(ctx context.Context, dir string, batchRows int, rows int64) 
 		narrow(res.batch, r.plan.PassedAt, r.plan.passedSchema)
 	}
 	output := filepath.Join(dir, "write")
-	staged, err := ledger.Stage(ledger.StageOptions{
-		Output: output, IfExists: ledger.IfExistsError, RunID: ledger.NewRunID(time.Now()), Ext: r.plan.Options.partEnding(),
-		PartitionBy: r.plan.Options.PartitionBy, Numbered: r.plan.Options.TargetFileBytes > 0,
-	})
+	opts := r.plan.Options.partOptions()
+	opts.Output, opts.IfExists, opts.RunID = output, ledger.IfExistsError, ledger.NewRunID(time.Now())
+	staged, err := ledger.Stage(opts)
 	if err != nil {
 		return Measure{}, err
 	}

@@ -171,10 +171,9 @@ func TestSpreadLikeAPlainLoop(t *testing.T) {
 // stageSpread stages a plan's output.
 func stageSpread(t *testing.T, plan *Plan) *ledger.Staging {
 	t.Helper()
-	staging, err := ledger.Stage(ledger.StageOptions{
-		Output: filepath.Join(t.TempDir(), "out"), RunID: ledger.NewRunID(time.Now()), Ext: ".arrow",
-		PartitionBy: plan.Options.PartitionBy, Numbered: plan.Options.TargetFileBytes > 0,
-	})
+	opts := plan.Options.partOptions()
+	opts.Output, opts.RunID, opts.Ext = filepath.Join(t.TempDir(), "out"), ledger.NewRunID(time.Now()), ".arrow"
+	staging, err := ledger.Stage(opts)
 	if err != nil {
 		t.Fatal(err)
 	}

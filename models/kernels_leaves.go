@@ -23,13 +23,16 @@ const maxLeafValues = 1 << 24
 //
 // It says what it did; r knows the graph as it was.
 func foldLeaves(r *kernelRewriter) (said []string) {
+	if !slices.ContainsFunc(r.graph.GetNode(), addsUp) {
+		return nil
+	}
 	f := leafFolder{
 		kernelRewriter: r, constants: constantsOnly(r.graph), columns: map[string]chosenColumns{}, values: map[string]leafValue{}, left: maxLeafValues,
 	}
 	gone := map[string]bool{}
 	for i, n := range r.graph.GetNode() {
 		f.follow(n)
-		if !isOp(n, "", "Sum") || len(n.GetInput()) < 2 || len(n.GetOutput()) != 1 {
+		if !addsUp(n) {
 			continue
 		}
 		ensemble, trees := f.sum(n)
@@ -46,6 +49,10 @@ func foldLeaves(r *kernelRewriter) (said []string) {
 		dropUnused(r.graph, newTracer(r.graph), gone)
 	}
 	return said
+}
+
+func addsUp(n *onnxpb.NodeProto) bool {
+	return isOp(n, "", "Sum") && len(n.GetInput()) >= 2 && len(n.GetOutput()) == 1
 }
 
 // leafFolder knows what the values of a graph are of leaves.
@@ -128,6 +135,9 @@ func (f *leafFolder) follow(n *onnxpb.NodeProto) {
 func (f *leafFolder) oneTree(n *onnxpb.NodeProto) ([]float32, bool) {
 	if len(n.GetInput()) != 1 || !f.isFloat32(n.GetInput()[0]) {
 		return nil, false
+	}
+	if ids := attribute(n, "nodes_treeids").GetInts(); len(ids) == 0 || ids[0] != ids[len(ids)-1] {
+		return nil, false // at a glance: reading a large forest takes long
 	}
 	forest, ok := readForest(n, false, copied)
 	if !ok || forest.targets != 1 || len(forest.trees) != 1 || len(forest.base) > 0 || forest.average || forest.transform != 0 {

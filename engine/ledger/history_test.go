@@ -70,15 +70,7 @@ func TestNewestOfTwo(t *testing.T) {
 		t.Errorf("newest is %s, with problems %q; want %s, and one", h.Newest().Run, lines(h.Problems), runNumber(1))
 	}
 	opts := StageOptions{Output: out, IfExists: IfExistsReplace, RunID: runNumber(3)}
-	s, err := Stage(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := s.Discard(); err != nil {
-			t.Error(err)
-		}
-	}()
+	s := stage(t, opts)
 	if live := s.mu.before.live; len(live) != 1 || live[0].Run != runNumber(1) {
 		t.Errorf("%d live runs to who replaces the output, the newest %s; want %s alone", len(live), live[0].Run, runNumber(1))
 	}

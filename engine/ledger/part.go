@@ -32,6 +32,7 @@ type PartFile struct {
 	name    string // of the Output
 	path    string // where it is now
 	final   string // where Commit puts it
+	piece   bool   // of a file that is joined of pieces
 
 	file   File // nil once committed or aborted
 	onDisk bool
@@ -43,7 +44,7 @@ type PartFile struct {
 // digestWriter writes to a file and digests what the file took.
 type digestWriter struct {
 	file  File
-	hash  hash.Hash // nil for what is not kept
+	hash  hash.Hash // CRC-32C of a piece, SHA-256 of what is published; nil for what is not kept
 	bytes int64
 }
 
@@ -74,7 +75,7 @@ func (s *Staging) Part(index int) (*PartFile, error) {
 	if err == nil {
 		s.mu.parts[index] = p
 		if s.opts.Pieces {
-			p.sink.hash = crc32.New(castagnoli)
+			p.piece, p.sink.hash = true, crc32.New(castagnoli)
 		}
 	}
 	return p, err
@@ -226,7 +227,7 @@ func (p *PartFile) account(rows int64) Output {
 	out := Output{Name: p.name, Bytes: p.sink.bytes, Rows: rows}
 	if p.sink.hash != nil {
 		sum := hex.EncodeToString(p.sink.hash.Sum(nil))
-		if p.sink.hash.Size() == crc32.Size {
+		if p.piece {
 			out.CRC32C = sum
 		} else {
 			out.SHA256 = sum

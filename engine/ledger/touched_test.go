@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -31,18 +30,7 @@ func TestPieceThatWasChanged(t *testing.T) {
 		t.Run(c.what, func(t *testing.T) {
 			opts := jobOptions(t)
 			opts.Output, opts.Single, opts.Pieces = filepath.Join(t.TempDir(), "out.parquet"), true, true
-			s, err := Stage(opts)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() {
-				if err := s.Discard(); err != nil {
-					t.Error(err)
-				}
-			}()
-			if err := s.Begin(json.RawMessage(`{}`)); err != nil {
-				t.Fatal(err)
-			}
+			s := begun(t, opts)
 			p, err := s.Part(0)
 			if err != nil {
 				t.Fatal(err)

@@ -226,12 +226,7 @@ func (d *Dataset) ReadSpan(ctx context.Context, ref SpanRef, columns []string, y
 	}
 	src := d.files[ref.File]
 	d.aheads.reading(src)
-	schema, err := d.subset(columns)
-	if err != nil {
-		return err
-	}
-	stored, fill := d.splitColumns(src, columns, schema)
-	indexes, err := src.indexes(stored)
+	schema, indexes, fill, err := d.columnsOf(src, columns)
 	if err != nil {
 		return err
 	}
@@ -262,12 +257,7 @@ func (d *Dataset) UpfrontRows(ctx context.Context, ref SpanRef, columns []string
 	if src.ranged() != nil {
 		return 0, nil
 	}
-	schema, err := d.subset(columns)
-	if err != nil {
-		return 0, err
-	}
-	stored, _ := d.splitColumns(src, columns, schema)
-	indexes, err := src.indexes(stored)
+	_, indexes, _, err := d.columnsOf(src, columns)
 	if err != nil {
 		return 0, err
 	}

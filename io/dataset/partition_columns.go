@@ -77,9 +77,13 @@ type filler struct {
 	given  []arrow.Array // of the batch at hand
 }
 
-// splitColumns lists the columns that are read of the file, and what fills the others:
-// nil where there are none.
-func (d *Dataset) splitColumns(src *source, columns []string, schema *arrow.Schema) (stored []string, fill *filler) {
+// columnsOf says of columns their schema, the numbers of those that are read of the file, and
+// what fills the others: nil where there are none.
+func (d *Dataset) columnsOf(src *source, columns []string) (schema *arrow.Schema, indexes []int, fill *filler, err error) {
+	if schema, err = d.subset(columns); err != nil {
+		return nil, nil, nil, err
+	}
+	var stored []string
 	for i, name := range columns {
 		at := d.partitions.index(name)
 		if lacks := name == format.ProblemField.Name && !src.lines; at < 0 && !lacks {
@@ -93,7 +97,8 @@ func (d *Dataset) splitColumns(src *source, columns []string, schema *arrow.Sche
 			fill.values[i] = src.partition[at]
 		}
 	}
-	return stored, fill
+	indexes, err = src.indexes(stored)
+	return schema, indexes, fill, err
 }
 
 // columns are all columns of a batch, until rest. The columns of the file are the

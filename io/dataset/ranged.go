@@ -187,12 +187,7 @@ func (d *Dataset) rangesOf(ctx context.Context, ref SpanRef, columns []string) (
 	if whole := src.atOnce(); whole != nil {
 		return whole, nil
 	}
-	schema, err := d.subset(columns)
-	if err != nil {
-		return nil, err
-	}
-	stored, _ := d.splitColumns(src, columns, schema)
-	indexes, err := src.indexes(stored)
+	_, indexes, _, err := d.columnsOf(src, columns)
 	if err != nil {
 		return nil, err
 	}
