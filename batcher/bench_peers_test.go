@@ -29,7 +29,9 @@ func BenchmarkPeersFeatures(b *testing.B) {
 	if dir == "" {
 		b.Skip(peersDir + " is not set; see bench/features")
 	}
-	for job, specs := range map[string]func(b *testing.B, dir string) []feature.Feature{"scale": scaleJob, "onehot": oneHotJob} {
+	for job, specs := range map[string]func(b *testing.B, dir string) []feature.Feature{
+		"scale": scaleJob, "onehot": oneHotJob, "map": mapJob, "hash": hashJob, "datetime": dateTimeJob,
+	} {
 		b.Run("job="+job, func(b *testing.B) {
 			record := readRecord(b, filepath.Join(dir, job+".arrow"))
 			defer record.Release()
@@ -131,4 +133,32 @@ func oneHotJob(b *testing.B, _ string) []feature.Feature {
 		onehot.Categories = append(onehot.Categories, feature.Category{feature.TextOf(fmt.Sprintf("c%03d", i))})
 	}
 	return []feature.Feature{{Column: "c", Transforms: []feature.Step{{OneHot: &onehot}}}}
+}
+
+func mapJob(*testing.B, string) []feature.Feature {
+	m := &feature.Map{Values: map[string]float64{}}
+	for i := range 200_000 {
+		m.Values[fmt.Sprintf("customer %06d", i)] = float64(i) / 64
+	}
+	return []feature.Feature{{Column: "c", Transforms: []feature.Step{{Map: m}}}}
+}
+
+func hashJob(*testing.B, string) []feature.Feature {
+	return []feature.Feature{{Column: "c", Transforms: []feature.Step{{Hash: &feature.Hash{Buckets: 4096}}}}}
+}
+
+func dateTimeJob(*testing.B, string) (specs []feature.Feature) {
+	const zone = "America/New_York"
+	for _, part := range []feature.TimePart{
+		feature.Year, feature.Month, feature.Day, feature.DayOfYear, feature.Weekday, feature.Hour, feature.Minute,
+	} {
+		specs = append(specs, feature.Feature{Name: string(part), Column: "t", Transforms: []feature.Step{{DateTime: &feature.DateTime{Part: part, Zone: zone}}}})
+	}
+	for _, part := range []feature.TimePart{feature.Hour, feature.DayOfYear} {
+		specs = append(specs, feature.Feature{
+			Name: "circle of " + string(part), Column: "t",
+			Transforms: []feature.Step{{DateTime: &feature.DateTime{Part: part, Zone: zone, Cyclic: feature.CyclicBoth}}},
+		})
+	}
+	return specs
 }

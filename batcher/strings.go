@@ -10,6 +10,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/millrace/millrace/batcher/feature"
+	"github.com/millrace/millrace/internal/storage"
 )
 
 // stringPacker makes string tensors: offsets and text, which ONNX Runtime
@@ -266,7 +267,7 @@ func (t *texts) setValues(a arrow.Array) error {
 	case *array.LargeBinary:
 		return setOffsets(t, v.ValueOffsets, v.Data())
 	case *array.StringView:
-		t.at, t.check = func(i int) []byte { return []byte(v.Value(i)) }, true
+		t.at, t.check = storage.TextOf(v), true
 	case *array.BinaryView:
 		t.at, t.check = v.Value, true
 	case *array.FixedSizeBinary:

@@ -42,3 +42,46 @@ func floorDiv(a, b int64) int64 {
 }
 
 func floorMod(a, b int64) int64 { return a - floorDiv(a, b)*b }
+
+// shown is what a clock and its calendar show, in one word: the year in the highest bits,
+// and below it month, day, day of the year, weekday and the second of the day.
+type shown int64
+
+// Where the parts of shown begin; the second of the day is at 0.
+const (
+	weekdayAt   = 17
+	dayOfYearAt = weekdayAt + 3
+	dayAt       = dayOfYearAt + 9
+	monthAt     = dayAt + 5
+	yearAt      = monthAt + 4 // 26 bits: maxSeconds are nine million years
+
+	secondsMask = 1<<weekdayAt - 1
+)
+
+// shownOn is midnight of a day after 1970-01-01.
+func shownOn(day int64) shown {
+	c := civilOf(day)
+	return shown(c.year<<yearAt | int64(c.month)<<monthAt | int64(c.day)<<dayAt |
+		int64(c.dayOfYear)<<dayOfYearAt | int64(weekdayOf(day))<<weekdayAt)
+}
+
+// noDay is farther away than any day of maxSeconds.
+const noDay = 1 << 48
+
+// calendar remembers the days that were asked for last. It belongs to one goroutine.
+type calendar struct {
+	days [4096]struct { // each has one place: those of eleven years have one each
+		day      int64 // plus noDay, so that 0 is none that was asked for
+		midnight shown
+	}
+}
+
+// at is what is shown so many seconds after 1970-01-01.
+func (c *calendar) at(seconds int64) shown {
+	day := floorDiv(seconds, secondsOfDay)
+	e := &c.days[uint64(day)%uint64(len(c.days))]
+	if e.day != day+noDay {
+		e.day, e.midnight = day+noDay, shownOn(day)
+	}
+	return e.midnight + shown(seconds-day*secondsOfDay)
+}

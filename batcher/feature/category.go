@@ -22,7 +22,7 @@ const denseSpan = 4096
 // rounded to one before.
 type categories struct {
 	form    form
-	texts   map[string]int32
+	texts   *textSet
 	numbers map[float64]int32
 	ints    map[int64]int32
 	nan     int32
@@ -36,7 +36,7 @@ func newCategories(form form) *categories {
 	c := &categories{form: form, nan: unknownSlot, null: nullSlot}
 	switch form {
 	case formText:
-		c.texts = map[string]int32{}
+		c.texts = newTextSet()
 	case formInt, formUint:
 		c.ints = map[int64]int32{}
 	default:
@@ -56,7 +56,10 @@ func (c *categories) add(s Scalar, number int32) error {
 		return nil
 	case c.form == formText:
 		// YAML takes a text of digits for a number; its letters are still known.
-		return once(c.texts, s.Text, number, twice)
+		if !c.texts.add(s.Text, number) {
+			return twice
+		}
+		return nil
 	}
 	if s.Kind == Text {
 		parsed, err := c.parse(s.Text)
@@ -170,11 +173,13 @@ func (c *categories) finder() func(n int, l *lane, dst []int32) {
 	if c.form != formText {
 		return c.find
 	}
-	byText := perText[int32]{of: func(text []byte) int32 {
-		if number, ok := c.texts[string(text)]; ok {
-			return number
+	hashes := make([]uint32, TileRows)
+	byText := perText[int32]{ofAll: func(t *texts, first int, made []int32) {
+		for ; len(made) > len(hashes); made = made[len(hashes):] {
+			c.texts.numbers(t, first, made[:len(hashes)], hashes)
+			first += len(hashes)
 		}
-		return unknownSlot
+		c.texts.numbers(t, first, made, hashes)
 	}}
 	return func(n int, l *lane, dst []int32) {
 		numbers := byText.all(l.texts)

@@ -47,6 +47,7 @@ type compiler struct {
 	schema   *arrow.Schema
 	specs    []Feature  // with their names
 	done     []*Program // those before the current one; nil where there were problems
+	clocks   map[clockKey]*Program
 	problems []error
 }
 
@@ -182,7 +183,37 @@ func (c *compiler) chain(p *Program) {
 	if last := p.typ(); len(p.steps) > 0 && last.form == formTime {
 		c.bad(fmt.Errorf("ends in a %s, which is no number: take a part of it by datetime, or its count of units by cast: {to: int64}", last.time.class))
 	}
+	c.shareClock(p)
 	p.sum()
+}
+
+// shareClock has a part of a column's time taken of what its clock shows, which is
+// computed once for all features that want it.
+func (c *compiler) shareClock(p *Program) {
+	in := &p.inputs[0]
+	if len(p.steps) == 0 || p.combine != nil || in.from != nil || in.is.form != formTime {
+		return
+	}
+	d := p.feature.Transforms[0].DateTime
+	if d == nil || d.Part == Epoch {
+		return
+	}
+	step, key, err := d.clock(in.is)
+	if err != nil {
+		return // it was compiled before
+	}
+	key.column = in.column
+	clock, known := c.clocks[key]
+	if !known {
+		clock = &Program{inputs: []input{*in}, steps: []compiled{step}, types: []valueType{in.is, step.out}}
+		clock.sum()
+		if c.clocks == nil {
+			c.clocks = map[clockKey]*Program{}
+		}
+		c.clocks[key] = clock
+	}
+	*in = input{from: clock, is: clock.typ()}
+	p.steps[0], p.types[0] = d.part(), clock.typ()
 }
 
 // types finds those of the program's columns, where there is something to compute.

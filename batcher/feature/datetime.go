@@ -7,56 +7,100 @@ import (
 	"time"
 )
 
-// timePart is what is known of a part: the least value, and the period of those that
-// come again, 0 for others.
+// timePart is what is known of a part: the least value, the period of those that come
+// again, 0 for others, and where it stands in shown.
 type timePart struct {
 	first, period int
-	of            func(seconds int64) int64 // of what a clock shows
-	ofDay         bool                      // the same all day
+	at            int   // the lowest of its bits
+	mask          int64 // of its bits
+	unit, modulus int64 // of parts of the second of the day; unit is 0 for others
 }
 
 var timeParts = map[TimePart]timePart{
-	Year:      {of: func(s int64) int64 { return civilOf(floorDiv(s, secondsOfDay)).year }, ofDay: true},
-	Month:     {1, 12, func(s int64) int64 { return int64(civilOf(floorDiv(s, secondsOfDay)).month) }, true},
-	Day:       {1, 31, func(s int64) int64 { return int64(civilOf(floorDiv(s, secondsOfDay)).day) }, true},
-	DayOfYear: {1, 366, func(s int64) int64 { return int64(civilOf(floorDiv(s, secondsOfDay)).dayOfYear) }, true},
-	Weekday:   {0, 7, func(s int64) int64 { return int64(weekdayOf(floorDiv(s, secondsOfDay))) }, true},
-	Hour:      {0, 24, func(s int64) int64 { return floorMod(s, secondsOfDay) / 3600 }, false},
-	Minute:    {0, 60, func(s int64) int64 { return floorMod(s, 3600) / 60 }, false},
-	Second:    {0, 60, func(s int64) int64 { return floorMod(s, 60) }, false},
+	Year:      {at: yearAt, mask: -1},
+	Month:     {first: 1, period: 12, at: monthAt, mask: 1<<4 - 1},
+	Day:       {first: 1, period: 31, at: dayAt, mask: 1<<5 - 1},
+	DayOfYear: {first: 1, period: 366, at: dayOfYearAt, mask: 1<<9 - 1},
+	Weekday:   {period: 7, at: weekdayAt, mask: 1<<3 - 1},
+	Hour:      {period: 24, unit: 3600, modulus: 24},
+	Minute:    {period: 60, unit: 60, modulus: 60},
+	Second:    {period: 60, unit: 1, modulus: 60},
 	Epoch:     {},
 }
 
 // compileDateTime is the step of a part of times.
 func compileDateTime(d *DateTime, in valueType) (compiled, error) {
+	if d.Part == Epoch {
+		return compileEpoch(d, in)
+	}
+	clock, _, err := d.clock(in)
+	if err != nil {
+		return compiled{}, err
+	}
+	part := d.part()
+	return compiled{out: part.out, make: func() runner {
+		read, take := clock.make(), part.make()
+		return func(t *tile, l *lane) {
+			read(t, l)
+			take(t, l)
+		}
+	}}, nil
+}
+
+func compileEpoch(d *DateTime, in valueType) (compiled, error) {
 	out := compiled{out: valueType{form: formFloat64}}
 	if err := d.check(in); err != nil {
 		return out, err
 	}
+	from, _, err := d.zones(in.time)
+	out.make = func() runner { return clockReader{time: in.time, from: newZoneClock(from)}.epochs }
+	return out, err
+}
+
+// clockKey is which clock's times are wanted of a column.
+type clockKey struct {
+	column   string
+	from, to string // of zones; "" for none
+}
+
+// clock is the step from counts to what a clock shows, which all parts of a time have in
+// common. The key has no column.
+func (d *DateTime) clock(in valueType) (compiled, clockKey, error) {
+	out, key := compiled{out: valueType{form: formShown}}, clockKey{}
+	if err := d.check(in); err != nil {
+		return out, key, err
+	}
 	from, to, err := d.zones(in.time)
 	if err != nil {
-		return out, err
+		return out, key, err
 	}
+	if to == time.UTC {
+		to = nil
+	}
+	if from != nil {
+		key.from = from.String()
+	}
+	if to != nil {
+		key.to = to.String()
+	}
+	out.make = func() runner {
+		return clockReader{time: in.time, from: newZoneClock(from), to: newZoneClock(to), calendar: &calendar{}}.read
+	}
+	return out, key, nil
+}
+
+// part is the step from what a clock shows to a part of it.
+func (d *DateTime) part() compiled {
+	out := compiled{out: valueType{form: formFloat64}}
 	if d.Cyclic == CyclicBoth {
 		out.out.form = formPair
 	}
-	out.make = func() runner {
-		r := &partReader{time: in.time, part: timeParts[d.Part]}
-		if from != nil {
-			r.from = &zoneClock{loc: from}
-		}
-		if to != nil && to != time.UTC && d.Part != Epoch {
-			r.to = &zoneClock{loc: to}
-		}
-		if d.Part == Epoch {
-			return r.epochs
-		}
-		if d.Cyclic != "" {
-			r.circle(d.Cyclic)
-		}
-		return r.parts
+	reader := partReader{part: timeParts[d.Part]}
+	if d.Cyclic != "" {
+		reader.circle(d.Cyclic)
 	}
-	return out, nil
+	out.make = func() runner { return reader.read }
+	return out
 }
 
 func (d *DateTime) check(in valueType) error {
@@ -111,17 +155,43 @@ func (d *DateTime) zones(in timeType) (from, to *time.Location, err error) {
 	return from, to, errors.Join(problems...)
 }
 
-// partReader reads a part of a lane's times. It belongs to one goroutine.
-type partReader struct {
+// clockReader reads a lane's times. It belongs to one goroutine.
+type clockReader struct {
 	time     timeType
-	part     timePart
 	from, to *zoneClock // nil: no change
-	sin, cos []float64  // by part, less its first; nil where the part itself is wanted
-	both     bool
+	calendar *calendar
+}
 
-	day   int64 // that value is the part of, where it is the same all day
-	value int64
-	known bool
+// read puts what is shown in the place of each time, and midnight of 1970-01-01 where
+// there is none.
+func (c clockReader) read(t *tile, l *lane) {
+	none := int64(shownOn(0))
+	for r, count := range l.i[:t.n] {
+		if l.marked && l.marks[r] != Present {
+			l.i[r] = none
+			continue
+		}
+		seconds, _, ok := c.time.seconds(count)
+		if !ok {
+			badTime(t, l, r)
+			l.i[r] = none
+			continue
+		}
+		if c.from != nil {
+			seconds = c.from.utc(seconds)
+		}
+		if c.to != nil {
+			seconds += c.to.offset(seconds)
+		}
+		l.i[r] = int64(c.calendar.at(seconds))
+	}
+}
+
+// partReader takes a part of what a lane's clocks show.
+type partReader struct {
+	part     timePart
+	sin, cos []float64 // by part, less its first; nil where the part itself is wanted
+	both     bool
 }
 
 // circle makes the coordinates of each value of the part.
@@ -136,65 +206,60 @@ func (p *partReader) circle(which Cyclic) {
 	}
 }
 
-// parts writes the part of each time.
-func (p *partReader) parts(t *tile, l *lane) {
-	if p.both && l.g == nil {
+// read writes the part of each row, marked ones too.
+func (p *partReader) read(t *tile, l *lane) {
+	values := l.i[:t.n]
+	at, mask := p.part.at&63, p.part.mask
+	switch p.part.unit { // a division by a constant is a product to the machine
+	case 3600:
+		for r, v := range values {
+			values[r] = v & secondsMask / 3600
+		}
+	case 60:
+		for r, v := range values {
+			values[r] = v & secondsMask / 60 % 60
+		}
+	case 1:
+		for r, v := range values {
+			values[r] = v & secondsMask % 60
+		}
+	default:
+		for r, v := range values {
+			values[r] = v >> at & mask
+		}
+	}
+	if p.sin == nil {
+		for r, v := range values {
+			l.f[r] = float64(v)
+		}
+		return
+	}
+	for r, v := range values {
+		l.f[r] = p.sin[v-int64(p.part.first)]
+	}
+	if !p.both {
+		return
+	}
+	if l.g == nil {
 		l.g = make([]float64, TileRows)
 	}
-	l.each(t.n, func(r int) {
-		seconds, _, ok := p.time.seconds(l.i[r])
-		if !ok {
-			badTime(t, l, r)
-			return
-		}
-		if p.from != nil {
-			seconds = p.from.utc(seconds)
-		}
-		if p.to != nil {
-			seconds += p.to.offset(seconds)
-		}
-		v := p.of(seconds)
-		if p.sin == nil {
-			l.f[r] = float64(v)
-			return
-		}
-		l.f[r] = p.sin[v-int64(p.part.first)]
-		if p.both {
-			l.g[r] = p.cos[v-int64(p.part.first)]
-		}
-	})
-}
-
-// of is the part of what a clock shows. Rows that follow each other are often of one
-// day.
-func (p *partReader) of(seconds int64) int64 {
-	if !p.part.ofDay {
-		return p.part.of(seconds)
+	for r, v := range values {
+		l.g[r] = p.cos[v-int64(p.part.first)]
 	}
-	if day := floorDiv(seconds, secondsOfDay); day != p.day || !p.known {
-		p.day, p.known, p.value = day, true, p.part.of(seconds)
-	}
-	return p.value
 }
 
 // epochs writes the seconds since 1970, with fractions.
-func (p *partReader) epochs(t *tile, l *lane) {
+func (c clockReader) epochs(t *tile, l *lane) {
 	l.each(t.n, func(r int) {
-		seconds, rest, ok := p.time.seconds(l.i[r])
+		seconds, rest, ok := c.time.seconds(l.i[r])
 		if !ok {
 			badTime(t, l, r)
 			return
 		}
-		if p.from != nil {
-			seconds = p.from.utc(seconds)
+		if c.from != nil {
+			seconds = c.from.utc(seconds)
 		}
-		if seconds < 0 && rest > 0 { // counted from above, so that what is near 0 keeps its digits
-			seconds, rest = seconds+1, rest-p.time.perSecond
-		}
-		l.f[r] = float64(seconds)
-		if rest != 0 {
-			l.f[r] += float64(rest) / float64(p.time.perSecond)
-		}
+		l.f[r] = c.time.epoch(seconds, rest)
 	})
 }
 

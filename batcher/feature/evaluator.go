@@ -144,7 +144,7 @@ func (e *Evaluator) Tile(at, n int) {
 	e.at, e.tile.n = at, n
 	e.stamp++
 	for _, s := range e.order {
-		s.bound()
+		s.begin(n)
 	}
 }
 
@@ -171,6 +171,7 @@ func (e *Evaluator) run(r *run) error {
 	if r.shared && r.stamp == e.stamp {
 		return nil
 	}
+	e.name(r)
 	for i := range r.feeds {
 		if from := r.feeds[i].run; from != nil {
 			if err := e.run(from); err != nil {
@@ -178,7 +179,7 @@ func (e *Evaluator) run(r *run) error {
 			}
 		}
 	}
-	e.tile.feature = r.program.Name()
+	e.name(r)
 	var err error
 	if r.program.combine != nil {
 		err = e.combine(r)
@@ -193,6 +194,14 @@ func (e *Evaluator) run(r *run) error {
 	}
 	r.stamp = e.stamp
 	return nil
+}
+
+// name notes whose rows are computed; a program without a name is part of the one that
+// asks for it.
+func (e *Evaluator) name(r *run) {
+	if name := r.program.Name(); name != "" {
+		e.tile.feature = name
+	}
 }
 
 // feed puts a column's or a run's values into a lane.

@@ -105,6 +105,9 @@ func check(t *rapid.T, spec feature.Feature, k kind, columns ...*column) {
 	}
 	p := programs[0]
 	e := feature.NewEvaluator(programs, func(name string) int { return schema.FieldIndices(name)[0] })
+	if rapid.Bool().Draw(t, "few texts") {
+		e.Bounds(rapid.IntRange(0, 8).Draw(t, "texts"), rapid.IntRange(1, 30).Draw(t, "passing"))
+	}
 	from := rapid.IntRange(0, rows).Draw(t, "from")
 	if err := e.Open(record, from, rows-from); err != nil {
 		t.Fatal(err)

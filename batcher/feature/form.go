@@ -19,6 +19,7 @@ const (
 	formUint                // lane.i: the bits of uint64
 	formText                // lane.c: codes of lane.texts
 	formTime                // lane.i: counts of valueType.time's unit
+	formShown               // lane.i: shown
 	formNull                // a column of type null: the first transform decides
 	formSlots               // lane.c: which of several values is 1; -1: none
 	formPair                // lane.f and lane.g: two values a row

@@ -72,7 +72,7 @@ func (l *lane) join(other *lane) {
 // take takes over n values of another lane, and its codes as they stand.
 func (l *lane) take(from *lane, form form, n int) {
 	switch form {
-	case formInt, formUint, formTime:
+	case formInt, formUint, formTime, formShown:
 		copy(l.i, from.i[:n])
 	case formText:
 		l.c, l.texts = from.c, from.texts

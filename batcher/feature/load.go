@@ -11,6 +11,7 @@ import (
 
 	"github.com/millrace/millrace/batcher/decimal"
 	"github.com/millrace/millrace/batcher/kernel"
+	"github.com/millrace/millrace/internal/storage"
 )
 
 // span is n values of an array: those from first on, or, where place is set, those at
@@ -168,30 +169,82 @@ func (s *source) loadTexts(t *tile, l *lane, a arrow.Array, first int) error {
 	if noneLeft(l, t.n) {
 		return nil // the values are nobody's business, and may not be there
 	}
-	if s.entries == nil || s.valued != s.epoch {
-		value, err := s.textsOf(a, first, t.n)
+	var err error
+	switch {
+	case s.entries != nil:
+		err = s.loadEntries(t, l, a)
+	case s.texts.passing:
+		err = s.passTexts(t, l, a, first)
+	default:
+		err = s.lookUp(t, l, a, first)
+	}
+	if err != nil {
+		return err
+	}
+	if s.texts.broken > 0 {
+		s.badTexts(t, l)
+	}
+	return nil
+}
+
+// lookUp looks up the texts of rows.
+func (s *source) lookUp(t *tile, l *lane, a arrow.Array, first int) error {
+	value, err := textsOf(a, first, t.n)
+	if err != nil {
+		return err
+	}
+	l.each(t.n, func(r int) { l.c[r] = s.texts.code(value(first + r)) })
+	return nil
+}
+
+// passTexts takes the texts of rows as they lie, if they lie one after the other.
+func (s *source) passTexts(t *tile, l *lane, a arrow.Array, first int) error {
+	var err error
+	switch v := a.(type) {
+	case *array.String:
+		err = lend(s.texts, v.Data(), v.ValueOffsets, first, t.n)
+	case *array.LargeString:
+		err = lend(s.texts, v.Data(), v.ValueOffsets, first, t.n)
+	case *array.Binary:
+		err = lend(s.texts, v.Data(), v.ValueOffsets, first, t.n)
+	case *array.LargeBinary:
+		err = lend(s.texts, v.Data(), v.ValueOffsets, first, t.n)
+	default:
+		return s.lookUp(t, l, a, first)
+	}
+	if err != nil {
+		return err
+	}
+	for r := range l.c[:t.n] {
+		l.c[r] = int32(r)
+	}
+	return nil
+}
+
+// loadEntries looks up the texts of a dictionary's entries or of runs, each once unless
+// they pass.
+func (s *source) loadEntries(t *tile, l *lane, a arrow.Array) error {
+	if s.valued != s.epoch {
+		value, err := textsOf(a, 0, a.Len())
 		if err != nil {
 			return err
 		}
 		s.value, s.valued = value, s.epoch
 	}
-	if s.entries == nil {
-		l.each(t.n, func(r int) { l.c[r] = s.texts.code(s.value(first + r)) })
-	} else {
-		if len(s.codes) < a.Len() {
-			s.codes = make([]entryCode, a.Len())
+	if s.texts.passing {
+		l.each(t.n, func(r int) { l.c[r] = s.texts.add(s.value(int(s.place[r]))) })
+		return nil
+	}
+	if len(s.codes) < a.Len() {
+		s.codes = make([]entryCode, a.Len())
+	}
+	l.each(t.n, func(r int) {
+		k := s.place[r]
+		if e := &s.codes[k]; e.epoch != s.epoch {
+			*e = entryCode{epoch: s.epoch, code: s.texts.code(s.value(int(k)))}
 		}
-		l.each(t.n, func(r int) {
-			k := s.place[r]
-			if e := &s.codes[k]; e.epoch != s.epoch {
-				*e = entryCode{epoch: s.epoch, code: s.texts.code(s.value(int(k)))}
-			}
-			l.c[r] = s.codes[k].code
-		})
-	}
-	if s.texts.broken > 0 {
-		s.badTexts(t, l)
-	}
+		l.c[r] = s.codes[k].code
+	})
 	return nil
 }
 
@@ -209,12 +262,8 @@ func (s *source) badTexts(t *tile, l *lane) {
 	})
 }
 
-// textsOf gives access to texts by their place in an array: of a column without
-// entries those of n rows from first on.
-func (s *source) textsOf(a arrow.Array, first, n int) (value func(i int) []byte, err error) {
-	if s.entries != nil {
-		first, n = 0, a.Len()
-	}
+// textsOf gives access to n texts of an array from first on, by their place.
+func textsOf(a arrow.Array, first, n int) (value func(i int) []byte, err error) {
 	if first+n > a.Len() {
 		return nil, fmt.Errorf("%w: of %d values %d are there", ErrDamaged, first+n, a.Len())
 	}
@@ -228,7 +277,7 @@ func (s *source) textsOf(a arrow.Array, first, n int) (value func(i int) []byte,
 	case *array.LargeBinary:
 		return textAt(v.Data(), v.ValueOffsets, first, n)
 	case *array.StringView:
-		return func(i int) []byte { return []byte(v.Value(i)) }, nil
+		return storage.TextOf(v), nil
 	case *array.BinaryView:
 		return v.Value, nil
 	case *array.FixedSizeBinary:
@@ -242,24 +291,42 @@ func (s *source) textsOf(a arrow.Array, first, n int) (value func(i int) []byte,
 	}
 }
 
-// textAt checks the offsets of some texts.
+// textAt gives access to texts.
 func textAt[O int32 | int64](d arrow.ArrayData, valueOffsets func() []O, first, n int) (func(i int) []byte, error) {
+	data, offsets, err := textBuffers(d, valueOffsets, first, n)
+	return func(i int) []byte { return data[offsets[i-first]:offsets[i-first+1]] }, err
+}
+
+// lend lends a passing tile its texts.
+func lend[O int32 | int64](t *texts, d arrow.ArrayData, valueOffsets func() []O, first, n int) error {
+	if first+n > d.Len() {
+		return fmt.Errorf("%w: of %d values %d are there", ErrDamaged, first+n, d.Len())
+	}
+	data, offsets, err := textBuffers(d, valueOffsets, first, n)
+	if err == nil {
+		borrow(t, data, offsets)
+	}
+	return err
+}
+
+// textBuffers are the bytes of texts, and n+1 offsets into them, which are checked.
+func textBuffers[O int32 | int64](d arrow.ArrayData, valueOffsets func() []O, first, n int) ([]byte, []O, error) {
 	var last O
 	need := (d.Offset() + d.Len() + 1) * binary.Size(last)
 	if b := d.Buffers()[1]; b == nil || b.Len() < need {
-		return nil, fmt.Errorf("%w: %d texts do not have as many offsets", ErrDamaged, d.Len())
+		return nil, nil, fmt.Errorf("%w: %d texts do not have as many offsets", ErrDamaged, d.Len())
 	}
 	var data []byte
 	if b := d.Buffers()[2]; b != nil {
 		data = b.Bytes()
 	}
-	offsets := valueOffsets()
-	last = offsets[first]
-	for _, o := range offsets[first : first+n+1] {
+	offsets := valueOffsets()[first : first+n+1]
+	last = offsets[0]
+	for _, o := range offsets {
 		if o < last || o < 0 || int64(o) > int64(len(data)) {
-			return nil, fmt.Errorf("%w: its text offsets do not fit its %d bytes of text", ErrDamaged, len(data))
+			return nil, nil, fmt.Errorf("%w: its text offsets do not fit its %d bytes of text", ErrDamaged, len(data))
 		}
 		last = o
 	}
-	return func(i int) []byte { return data[offsets[i]:offsets[i+1]] }, nil
+	return data, offsets, nil
 }

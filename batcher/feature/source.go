@@ -95,9 +95,9 @@ func (s *source) close() {
 	s.slice, s.array, s.entries, s.value = nil, nil, nil, nil
 }
 
-// bound keeps the codes of texts within bounds, between tiles.
-func (s *source) bound() {
-	if s.texts != nil && s.texts.bound() {
+// begin begins a tile of n rows: it keeps the codes of texts within bounds.
+func (s *source) begin(n int) {
+	if s.texts != nil && s.texts.begin(n) {
 		s.epoch++
 	}
 }

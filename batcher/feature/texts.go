@@ -1,27 +1,46 @@
 package feature
 
 import (
+	"encoding/binary"
 	"hash/maphash"
+	"slices"
 	"unicode/utf8"
 )
 
-// Bounds of texts: where a column has more distinct values than these, they are
-// forgotten between tiles, and looked up again.
+// Bounds of the texts that are known: where a column has more distinct values than these,
+// they are forgotten between tiles, and looked up again.
 const (
 	maxTexts     = 1 << 16
 	maxTextBytes = 4 << 20
 )
 
+// Where so many texts are known and most rows brought another one, rows are no longer
+// looked up for some time, and each has a code of its own: that costs less than a look
+// through memory for each that finds nothing. The bounds rise with each time, so that a
+// column is watched for a small part of its rows.
+const (
+	firstTexts  = maxTexts >> 4
+	firstPassed = 1 << 16 // rows
+	maxPassed   = 1 << 22
+)
+
 // texts gives each distinct text a code, from 0 on, so that transforms look at each
-// once and at rows by their code. The table of codes is open addressed, a power of two
-// large and at most half full.
+// once and at rows by their code; a passing tile's rows have a code each. The table of
+// codes is open addressed, a power of two large and at most half full.
 type texts struct {
 	seed       maphash.Seed
 	generation int // changes when codes are forgotten
 	data       []byte
+	own        []byte // for data, while that is borrowed
+	borrowed   bool
 	ends       []int // of each text in data
 	broken     int   // how many are not UTF-8
 	table      []slot
+
+	passing     bool // the tile's texts are not looked up
+	limit, pass int  // of texts, and of rows that pass when most were new
+	asked       int  // rows since the last were forgotten
+	left        int  // rows that are still to pass
 }
 
 // slot is a place of the table: a text's code and some of its hash; code is one more,
@@ -32,7 +51,7 @@ type slot struct {
 }
 
 func newTexts() *texts {
-	return &texts{seed: maphash.MakeSeed(), table: make([]slot, 256)}
+	return &texts{seed: maphash.MakeSeed(), table: make([]slot, 256), limit: firstTexts, pass: firstPassed}
 }
 
 // text is that of a code.
@@ -46,59 +65,134 @@ func (t *texts) text(code int32) []byte {
 
 // code is that of a text, which is copied where it is new.
 func (t *texts) code(text []byte) int32 {
-	hash := maphash.Bytes(t.seed, text)
+	if t.passing {
+		return t.add(text)
+	}
+	hash := uint32(maphash.Bytes(t.seed, text))
 	at := t.find(text, hash)
 	if found := t.table[at].code; found > 0 {
 		return found - 1
 	}
-	code := int32(len(t.ends))
-	t.data = append(t.data, text...)
-	t.ends = append(t.ends, len(t.data))
-	if !utf8.Valid(text) {
-		t.broken++
-	}
-	t.table[at] = slot{hash: uint32(hash >> 32), code: code + 1}
+	code := t.add(text)
+	t.table[at] = slot{hash: hash, code: code + 1}
 	if 2*len(t.ends) > len(t.table) {
 		t.grow()
 	}
 	return code
 }
 
+func (t *texts) add(text []byte) int32 {
+	t.data = append(t.data, text...)
+	t.ends = append(t.ends, len(t.data))
+	if !utf8.Valid(text) {
+		t.broken++
+	}
+	return int32(len(t.ends) - 1)
+}
+
 // find is the place of a text in the table, or the empty one where it would be.
-func (t *texts) find(text []byte, hash uint64) int {
-	mask := uint64(len(t.table) - 1)
-	for at := hash & mask; ; at = (at + 1) & mask {
+func (t *texts) find(text []byte, hash uint32) int {
+	mask := len(t.table) - 1
+	for at := int(hash) & mask; ; at = (at + 1) & mask {
 		s := t.table[at]
-		if s.code == 0 || s.hash == uint32(hash>>32) && string(t.text(s.code-1)) == string(text) {
-			return int(at)
+		if s.code == 0 || s.hash == hash && string(t.text(s.code-1)) == string(text) {
+			return at
 		}
 	}
 }
 
 func (t *texts) grow() {
-	t.table = make([]slot, 2*len(t.table))
-	for code := range t.ends {
-		text := t.text(int32(code))
-		hash := maphash.Bytes(t.seed, text)
-		t.table[t.find(text, hash)] = slot{hash: uint32(hash >> 32), code: int32(code) + 1}
+	before := t.table
+	t.table = make([]slot, 2*len(before))
+	mask := len(t.table) - 1
+	for _, s := range before {
+		if s.code == 0 {
+			continue
+		}
+		at := int(s.hash) & mask
+		for t.table[at].code != 0 {
+			at = (at + 1) & mask
+		}
+		t.table[at] = s
 	}
 }
 
-// bound forgets the codes when there are too many, and says whether it did; no lane may
-// hold one.
-func (t *texts) bound() bool {
-	if len(t.ends) <= maxTexts && len(t.data) <= maxTextBytes {
+// begin begins a tile of n rows: it forgets the codes where there are too many, and says
+// whether it did; no lane may hold one.
+func (t *texts) begin(n int) (forgot bool) {
+	if t.passing {
+		t.forget()
+		t.left -= n
+		t.passing, t.asked = t.left > 0, n
+		return true
+	}
+	most := 2*len(t.ends) > t.asked
+	t.asked += n
+	if len(t.ends) <= t.limit && len(t.data) <= maxTextBytes {
 		return false
 	}
-	t.generation++
-	t.data, t.ends, t.broken = t.data[:0], t.ends[:0], 0
+	if !most && t.limit < maxTexts && len(t.data) <= maxTextBytes {
+		t.limit *= 4
+		return false
+	}
+	t.forget()
 	clear(t.table)
+	t.asked = n
+	if most {
+		t.passing, t.left = true, t.pass
+		t.pass, t.limit = min(8*t.pass, maxPassed), min(4*t.limit, maxTexts)
+	}
+	return true
+}
+
+func (t *texts) forget() {
+	t.generation++
+	if t.borrowed {
+		t.data, t.borrowed = t.own, false
+	}
+	t.data, t.ends, t.broken = t.data[:0], t.ends[:0], 0
+}
+
+// borrow makes the texts of a passing tile those of its rows, without copying them: they
+// are data, one after the other, and end where offsets from the second on say.
+func borrow[O int32 | int64](t *texts, data []byte, offsets []O) {
+	first, n := offsets[0], len(offsets)-1
+	t.ends = slices.Grow(t.ends, n)[:n]
+	for i, o := range offsets[1:] {
+		t.ends[i] = int(o - first)
+	}
+	data = data[first:offsets[n]]
+	t.own, t.borrowed = t.data, true
+	t.data = data[:len(data):len(data)] // another text is added to a copy
+	if isASCII(data) {
+		return
+	}
+	for code := range t.ends {
+		if !utf8.Valid(t.text(int32(code))) {
+			t.broken++
+		}
+	}
+}
+
+func isASCII(data []byte) bool {
+	const high = 0x8080808080808080
+	for ; len(data) >= 8; data = data[8:] {
+		if binary.LittleEndian.Uint64(data)&high != 0 {
+			return false
+		}
+	}
+	for _, b := range data {
+		if b >= utf8.RuneSelf {
+			return false
+		}
+	}
 	return true
 }
 
 // perText is what a transform makes of each text, made once.
 type perText[T any] struct {
 	of         func(text []byte) T
+	ofAll      func(t *texts, first int, made []T) // instead of of: of texts from a code on
 	made       []T
 	generation int
 }
@@ -107,6 +201,12 @@ type perText[T any] struct {
 func (p *perText[T]) all(t *texts) []T {
 	if p.generation != t.generation {
 		p.generation, p.made = t.generation, p.made[:0]
+	}
+	if p.ofAll != nil {
+		first := len(p.made)
+		p.made = slices.Grow(p.made, len(t.ends)-first)[:len(t.ends)]
+		p.ofAll(t, first, p.made[first:])
+		return p.made
 	}
 	for code := len(p.made); code < len(t.ends); code++ {
 		p.made = append(p.made, p.of(t.text(int32(code))))

@@ -85,3 +85,17 @@ func (t timeType) seconds(count int64) (seconds, rest int64, ok bool) {
 	}
 	return seconds, rest, seconds >= -maxSeconds && seconds <= maxSeconds
 }
+
+// epoch is the float64 nearest to a time of whole seconds and some units.
+func (t timeType) epoch(seconds, rest int64) float64 {
+	const exact = 1 << 53 // every integer up to here is a float64
+	switch {
+	case rest == 0:
+		return float64(seconds)
+	case max(seconds, -seconds) < exact/t.perSecond:
+		return float64(seconds*t.perSecond+rest) / float64(t.perSecond)
+	}
+	// No fraction of such units is so near the middle of two float64s, this far from 0,
+	// that rounding it before the sum could matter.
+	return float64(seconds) + float64(rest)/float64(t.perSecond)
+}

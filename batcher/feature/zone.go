@@ -40,13 +40,21 @@ type zoneClock struct {
 	loc   *time.Location
 	spans []zoneSpan // in order; those that were asked for
 	// near are those that were asked for last, by some bits of the time: each place is
-	// of 12 days, and all are of eight years.
-	near [256]zoneSpan
+	// of 12 days, and all are of 34 years.
+	near [1024]zoneSpan
+}
+
+// newZoneClock is nil where no zone is given.
+func newZoneClock(loc *time.Location) *zoneClock {
+	if loc == nil {
+		return nil
+	}
+	return &zoneClock{loc: loc}
 }
 
 // offset is that of a time in seconds of 1970.
 func (z *zoneClock) offset(at int64) int64 {
-	s := &z.near[uint8(at>>20)]
+	s := &z.near[uint64(at>>20)%uint64(len(z.near))]
 	if at < s.start || at >= s.end {
 		*s = z.span(at)
 	}

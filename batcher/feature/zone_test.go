@@ -46,8 +46,9 @@ func TestClocks(t *testing.T) {
 	}
 }
 
-// TestEpochsBefore1970: a fraction of a second keeps its digits on both sides of 0.
-func TestEpochsBefore1970(t *testing.T) {
+// TestEpochsAreNearest: a fraction of a second keeps its digits on both sides of 0, and is
+// rounded once.
+func TestEpochsAreNearest(t *testing.T) {
 	for _, test := range []struct {
 		unit  arrow.TimeUnit
 		count int64
@@ -60,6 +61,8 @@ func TestEpochsBefore1970(t *testing.T) {
 		{arrow.Millisecond, -1000, -1},
 		{arrow.Millisecond, -1001, -1.001},
 		{arrow.Microsecond, -86399999999, -86399.999999},
+		{arrow.Microsecond, 1999999, 1.999999},
+		{arrow.Nanosecond, 1700000000123456789, 1700000000.123456789},
 	} {
 		if got := epochOf(t, "UTC", test.unit, test.count); got != test.want {
 			t.Errorf("%d %s = %v; want %v", test.count, test.unit, got, test.want)

@@ -1,0 +1,141 @@
+package feature_test
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"testing"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/millrace/millrace/batcher/feature"
+)
+
+// TestTextsThatAreAllDistinct: where a column's rows are no longer looked up, and where
+// they are again, they give what they are.
+func TestTextsThatAreAllDistinct(t *testing.T) {
+	t.Parallel()
+	const rows = 100_000 // 4,096 texts, then 65,536 rows that pass, then texts again
+	texts, numbers := array.NewStringBuilder(memory.DefaultAllocator), array.NewInt64Builder(memory.DefaultAllocator)
+	for row := range rows {
+		texts.Append(strconv.Itoa(7 * row))
+		numbers.Append(int64(7 * row))
+	}
+	record := recordOf(t, []string{"text", "number"}, texts.NewArray(), numbers.NewArray())
+	m := &feature.Map{Values: map[string]float64{}, Default: new(feature.NumberOf(-1))}
+	for row := 0; row < rows; row += 2 {
+		m.Values[strconv.Itoa(7*row)] = float64(row)
+	}
+	hash := feature.Step{Hash: &feature.Hash{Buckets: 1 << 20}}
+	matrix, _ := evaluateAll(t, compileAll(t, record.Schema(), []feature.Feature{
+		{Name: "map", Column: "text", Transforms: []feature.Step{{Map: m}}},
+		{Name: "hash", Column: "text", Transforms: []feature.Step{hash}},
+		{Name: "parsed", Column: "text", Transforms: []feature.Step{{Cast: &feature.Cast{To: feature.ToFloat64}}}},
+		{Name: "written", Column: "number", Transforms: []feature.Step{{Cast: &feature.Cast{To: feature.ToString}}, hash}},
+	}), record)
+	for row, got := range matrix {
+		mapped, bucket := -1.0, float64(xxhash.Sum64String(strconv.Itoa(7*row))%(1<<20))
+		if row%2 == 0 {
+			mapped = float64(row)
+		}
+		if want := [4]float64{mapped, bucket, float64(7 * row), bucket}; [4]float64(got) != want {
+			t.Fatalf("row %d: %v; want %v", row, got, want)
+		}
+		if text := record.Column(0).ValueStr(row); text != strconv.Itoa(7*row) {
+			t.Fatalf("the text of row %d was overwritten: %q", row, text)
+		}
+	}
+}
+
+// TestTextsThatAreOneTogether: two rows whose bytes are UTF-8 only one after the other are
+// bad, whether they are looked up or not.
+func TestTextsThatAreOneTogether(t *testing.T) {
+	t.Parallel()
+	for _, bounds := range []int{0, 100} {
+		texts := array.NewBinaryBuilder(memory.DefaultAllocator, arrow.BinaryTypes.Binary)
+		for _, text := range []string{"a", "b", "\xc3", "\xa9", "é"} {
+			texts.Append([]byte(text))
+		}
+		record := recordOf(t, []string{"text"}, texts.NewArray())
+		programs := compileAll(t, record.Schema(), []feature.Feature{{Name: "hash", Column: "text", Transforms: []feature.Step{{Hash: &feature.Hash{Buckets: 9}}}}})
+		e := feature.NewEvaluator(programs, func(string) int { return 0 })
+		e.Bounds(bounds, 100)
+		if err := e.Open(record, 0, 5); err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		e.Tile(0, 2)
+		if _, err := e.Compute(programs[0]); err != nil {
+			t.Fatal(err)
+		}
+		e.Tile(2, 3)
+		res, err := e.Compute(programs[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fmt.Sprint(res.Marks) != fmt.Sprint([]feature.Mark{feature.DeadMark, feature.DeadMark, feature.Present}) {
+			t.Errorf("bounds %d: marks %v, of which the first two should be bad", bounds, res.Marks)
+		}
+	}
+}
+
+// TestPartsOfOneClock: features that share a column's clock give each its own part; a time
+// that is too far away is bad in all, and counted with the first that asks.
+func TestPartsOfOneClock(t *testing.T) {
+	t.Parallel()
+	times := array.NewTimestampBuilder(memory.DefaultAllocator, &arrow.TimestampType{Unit: arrow.Second, TimeZone: "UTC"})
+	times.AppendValues([]arrow.Timestamp{0, math.MaxInt64, 1_700_000_000, 7}, []bool{true, true, true, false})
+	record := recordOf(t, []string{"at"}, times.NewArray())
+	var specs []feature.Feature
+	for _, zone := range []string{"UTC", "Asia/Tokyo"} {
+		for _, part := range []feature.TimePart{feature.Year, feature.Hour, feature.Weekday} {
+			specs = append(specs, feature.Feature{Name: string(part) + zone, Column: "at", Transforms: []feature.Step{{DateTime: &feature.DateTime{Part: part, Zone: zone}}}})
+		}
+	}
+	programs := compileAll(t, record.Schema(), specs)
+	matrix, bad := evaluateAll(t, programs, record)
+	null := math.NaN()
+	want := [][]float64{
+		{1970, 0, 3, 1970, 9, 3},
+		{null, null, null, null, null, null},
+		{2023, 22, 1, 2023, 7, 2}, // 2023-11-14 22:13:20 in UTC
+		{null, null, null, null, null, null},
+	}
+	if fmt.Sprint(matrix) != fmt.Sprint(want) || fmt.Sprint(bad) != "[false true false false]" {
+		t.Errorf("%v, bad %v; want %v", matrix, bad, want)
+	}
+	e := feature.NewEvaluator(programs, func(string) int { return 0 })
+	if err := e.Open(record, 0, 4); err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	e.Tile(0, 4)
+	res, err := e.Compute(programs[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(res.Problems) != 1 || res.Problems[0].Feature != "hourUTC" || res.Problems[0].Row != 1 {
+		t.Errorf("problems %+v; want one of hourUTC in row 1", res.Problems)
+	}
+}
+
+func recordOf(t *testing.T, names []string, arrays ...arrow.Array) arrow.RecordBatch {
+	t.Helper()
+	fields := make([]arrow.Field, len(arrays))
+	for i, a := range arrays {
+		fields[i] = arrow.Field{Name: names[i], Type: a.DataType(), Nullable: true}
+	}
+	return array.NewRecordBatch(arrow.NewSchema(fields, nil), arrays, int64(arrays[0].Len()))
+}
+
+func compileAll(t *testing.T, schema *arrow.Schema, specs []feature.Feature) []*feature.Program {
+	t.Helper()
+	programs, err := feature.Compile(specs, schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return programs
+}

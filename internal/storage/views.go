@@ -1,0 +1,21 @@
+package storage
+
+import (
+	"github.com/apache/arrow-go/v18/arrow/array"
+)
+
+// TextOf gives access to the bytes of texts by views where they lie, without a copy. What
+// the views reach must have been checked.
+func TextOf(a *array.StringView) func(i int) []byte {
+	var buffers [][]byte
+	for _, b := range a.Data().Buffers()[2:] {
+		buffers = append(buffers, b.Bytes())
+	}
+	return func(i int) []byte {
+		view := a.ValueHeader(i)
+		if view.IsInline() {
+			return view.InlineBytes()
+		}
+		return buffers[view.BufferIndex()][view.BufferOffset():][:view.Len()]
+	}
+}
