@@ -1,7 +1,10 @@
-"""The two jobs that everybody does, their inputs, and what the scripts share.
+"""The jobs that everybody does, their inputs, and what the scripts share.
 
 scale: 32 float32 columns, nulls and NaN filled, bounded, standardised, into a row-major
 float32 matrix. onehot: a dictionary column of 300 texts into 300 float32 values a row.
+map: a plain column of 200,000 texts, each with a number of its own. hash: the same column
+into 4,096 buckets, each library by a hash of its own. datetime: eleven values a row of
+instants of ten years, on the clocks of New York.
 """
 
 from __future__ import annotations
@@ -22,12 +25,23 @@ import pyarrow as pa
 Floats = npt.NDArray[np.float32]
 
 WIDTH, CATEGORIES = 32, 300
-ROWS = {"scale": 1 << 20, "onehot": 1 << 17}
-VALUES = {"scale": WIDTH, "onehot": CATEGORIES}
+TEXTS, BUCKETS = 200_000, 4096
+ZONE = "America/New_York"
+ROWS = {"scale": 1 << 20, "onehot": 1 << 17, "map": 1 << 20, "hash": 1 << 20, "datetime": 1 << 20}
+# Of a time: the parts, and sine and cosine of those that come again so often.
+PARTS = ("year", "month", "day", "day_of_year", "weekday", "hour", "minute")
+CIRCLES = {"hour": 24, "day_of_year": 366}
+VALUES = {"scale": WIDTH, "onehot": CATEGORIES, "map": 1, "hash": 1, "datetime": len(PARTS) + 2 * len(CIRCLES)}
 NULLS, NANS = 0.05, 0.01
 REPEATS = 3
 # Rows at a time: the result of the first stays in the second level of cache.
-BATCHES = {"scale": (4096, 65536, ROWS["scale"]), "onehot": (1024, 16384, ROWS["onehot"])}
+BATCHES = {
+    "scale": (4096, 65536, ROWS["scale"]),
+    "onehot": (1024, 16384, ROWS["onehot"]),
+    "map": (65536, ROWS["map"]),
+    "hash": (65536, ROWS["hash"]),
+    "datetime": (4096, 65536, ROWS["datetime"]),
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +68,15 @@ def category(code: int) -> str:
     return f"c{code:03d}"
 
 
+def text(code: int) -> str:
+    return f"customer {code:06d}"
+
+
+def number(code: int) -> float:
+    """What text(code) is mapped to: exact in float32."""
+    return code / 64
+
+
 def make(directory: Path) -> None:
     """Writes the inputs, and the settings for who reads no Python."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -68,6 +91,13 @@ def make(directory: Path) -> None:
     indices = pa.array(codes, mask=random.random(len(codes)) < NULLS)
     texts = pa.array([category(code) for code in range(CATEGORIES)])
     write(directory / "onehot.arrow", pa.table([pa.DictionaryArray.from_arrays(indices, texts)], ["c"]))
+    texts = pa.array([text(code) for code in range(TEXTS)])
+    for name in ("map", "hash"):
+        codes = random.integers(0, TEXTS, ROWS[name], dtype=np.int32)
+        write(directory / f"{name}.arrow", pa.table([texts.take(pa.array(codes))], ["c"]))
+    times = random.integers(1_400_000_000, 1_700_000_000, ROWS["datetime"]) * 1_000_000
+    instants = pa.array(times, pa.timestamp("us", "UTC"))
+    write(directory / "datetime.arrow", pa.table([instants], ["t"]))
     settings = [asdict(c) for c in columns()]
     (directory / "scale.json").write_text(json.dumps(settings))
 
