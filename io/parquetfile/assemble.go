@@ -197,7 +197,7 @@ func (a *assembler) fixedSize(t *arrow.FixedSizeListType, child arrow.ArrayData,
 			to++
 		}
 		if isNull(from) {
-			pieces = append(pieces, array.MakeArrayOfNull(a.mem, t.Elem(), (to-from)*int(size)))
+			pieces = append(pieces, array.MakeArrayOfNull(zeroed{a.mem}, t.Elem(), (to-from)*int(size)))
 		} else {
 			pieces = append(pieces, array.NewSlice(values, int64(ends[from]), int64(ends[to])))
 		}

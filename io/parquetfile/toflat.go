@@ -32,7 +32,7 @@ func toFlat(arr arrow.Array, t arrow.DataType, mem *budget) (arrow.Array, error)
 		}
 		return toFlat(a.Storage(), t, mem)
 	case *array.Null:
-		return array.MakeArrayOfNull(mem, t, a.Len()), nil
+		return array.MakeArrayOfNull(zeroed{mem}, t, a.Len()), nil
 	case *array.Int8:
 		return eachValue(a, a.Int8Values(), t, mem, widened)
 	case *array.Int16:
