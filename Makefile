@@ -206,7 +206,7 @@ bench-peers: runtime build venv .venv-peers/.done ## Run millrace against its pe
 	.venv-peers/bin/python bench/peers/run.py $(PEERS_FLAGS)
 
 .PHONY: bench-features
-bench-features: .venv-peers/.done ## Compare features with the same by pyarrow and by polars on one core, into bench/results/features.md (3 minutes)
+bench-features: .venv-peers/.done ## Compare features with the same by pyarrow and by polars on one core, into bench/results/features.md (4 minutes)
 	.venv-peers/bin/python bench/features/run.py
 
 .PHONY: bench-lines

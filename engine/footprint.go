@@ -126,6 +126,7 @@ type footprint struct {
 	tensor    int64   // a row of inputs and outputs
 	result    int64   // a row of the output
 	group     int64   // bytes of it that a row group has at most
+	pages     int64   // of an output file, that are being filled
 	rejects   int64   // the most rows that may be rejected
 	unique    int64   // of the keys of rows that are to be unique, while they are gathered
 	found     int64   // of those that are not, while the run goes on
@@ -153,7 +154,8 @@ func (p *Plan) footprint() *footprint {
 	f.file = traitsOf(p.Options.Output).FileBytes
 	f.group = parquetfile.RowGroupBytes
 	if p.Options.Format == format.Parquet {
-		f.group = parquetfile.GroupBytes(f.result, p.Passed)
+		fields := append(slices.Clone(p.Passed), p.knownFields()...)
+		f.group, f.pages = parquetfile.GroupBytes(f.result, fields), parquetfile.PageBytes(fields)
 	}
 	if p.live() {
 		f.rows, f.received = math.MaxInt32, heldBytes
@@ -246,8 +248,9 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 	m.Written += min(f.file*int64(writersFor(a.Workers, f.parts)+1), f.result*f.rows)
 	m.Agreement = f.agreement * (1 + int64(writersFor(a.Workers, f.parts)))
 	m.Rejects = (f.row + reasonBytes) * min(waiting, f.rejects)
-	m.Slack = (garbage + m.Written + m.Rejects) / 2 // see cmd/millrace: the heap grows by half before it is collected
-	m.Unique = f.unique + f.unique/2                // and garbage
+	m.Slack = (garbage + m.Written + m.Rejects) / 2                                    // see cmd/millrace: the heap grows by half before it is collected
+	m.Written += min(f.pages, f.result*f.rows) * int64(writersFor(a.Workers, f.parts)) // used again and again
+	m.Unique = f.unique + f.unique/2                                                   // and garbage
 	m.Total = m.Program + m.Model + m.Tensors + m.Activations + m.Agreement + m.Decoded + m.Ahead + m.Written + m.Rejects + m.Slack + f.found
 	// Before the session is open, and after the last row: a row group of rejects is
 	// gathered then, and encoded.

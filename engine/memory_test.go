@@ -306,7 +306,7 @@ func TestWideRowsAreFitted(t *testing.T) {
 	for _, c := range []struct {
 		columns int
 		want    int
-	}{{0, 4}, {600, 1}} {
+	}{{0, 4}, {2000, 1}} {
 		opts := sampleRun(t, "flights_gbdt", 1)
 		opts.Readers, opts.MemoryLimit = 4, NoMemoryLimit
 		plan, err := NewPlan(t.Context(), opts)

@@ -163,7 +163,7 @@ func borrow[O int32 | int64](t *texts, data []byte, offsets []O) {
 	}
 	data = data[first:offsets[n]]
 	t.own, t.borrowed = t.data, true
-	t.data = data[:len(data):len(data)] // another text is added to a copy
+	t.data = slices.Clip(data) // another text is added to a copy
 	if isASCII(data) {
 		return
 	}

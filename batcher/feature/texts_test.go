@@ -3,6 +3,7 @@ package feature_test
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -76,7 +77,7 @@ func TestTextsThatAreOneTogether(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if fmt.Sprint(res.Marks) != fmt.Sprint([]feature.Mark{feature.DeadMark, feature.DeadMark, feature.Present}) {
+		if !slices.Equal(res.Marks, []feature.Mark{feature.DeadMark, feature.DeadMark, feature.Present}) {
 			t.Errorf("bounds %d: marks %v, of which the first two should be bad", bounds, res.Marks)
 		}
 	}
@@ -89,7 +90,7 @@ func TestPartsOfOneClock(t *testing.T) {
 	times := array.NewTimestampBuilder(memory.DefaultAllocator, &arrow.TimestampType{Unit: arrow.Second, TimeZone: "UTC"})
 	times.AppendValues([]arrow.Timestamp{0, math.MaxInt64, 1_700_000_000, 7}, []bool{true, true, true, false})
 	record := recordOf(t, []string{"at"}, times.NewArray())
-	var specs []feature.Feature
+	specs := make([]feature.Feature, 0, 6)
 	for _, zone := range []string{"UTC", "Asia/Tokyo"} {
 		for _, part := range []feature.TimePart{feature.Year, feature.Hour, feature.Weekday} {
 			specs = append(specs, feature.Feature{Name: string(part) + zone, Column: "at", Transforms: []feature.Step{{DateTime: &feature.DateTime{Part: part, Zone: zone}}}})

@@ -123,6 +123,8 @@ const (
 	leastRoomBytes = 32 << 20
 	usualHeapBytes = 160 << 20
 	roomEvery      = 200 * time.Millisecond
+	// mostCycles between two looks show that there is too little room.
+	mostCycles = 8
 )
 
 // keepRoom raises the soft memory limit above a heap that is larger than was planned, until
@@ -134,10 +136,12 @@ func keepRoom(limit int64, stop <-chan struct{}) {
 		{Name: "/memory/classes/total:bytes"},
 		{Name: "/memory/classes/heap/released:bytes"},
 		{Name: "/memory/classes/heap/free:bytes"},
+		{Name: "/gc/cycles/total:gc-cycles"},
 	}
 	tick := time.NewTicker(roomEvery)
 	defer tick.Stop()
-	for set := limit; ; {
+	var before int64
+	for set, room := limit, int64(leastRoomBytes); ; {
 		select {
 		case <-stop:
 			return
@@ -146,12 +150,15 @@ func keepRoom(limit int64, stop <-chan struct{}) {
 		metrics.Read(samples)
 		at := func(i int) int64 { return int64(samples[i].Value.Uint64()) }
 		beside := at(2) - at(1) - at(3) - at(4) // stacks, and what objects leave of their pages
-		if next := max(limit, roomAbove(at(0))+beside); next != set {
+		cycles := at(5) - before
+		if before += cycles; cycles > mostCycles { // live is what the last of them left: the heap grows faster than that is looked at
+			room = min(2*room, at(0)+leastRoomBytes)
+		} else {
+			room = max(room/2, leastRoomBytes)
+		}
+		if next := max(limit, at(0)+max(room, (at(0)-usualHeapBytes)/2)+beside); next != set {
 			set = next
 			debug.SetMemoryLimit(set)
 		}
 	}
 }
-
-// roomAbove is a limit that leaves a live heap room for garbage.
-func roomAbove(live int64) int64 { return live + max(leastRoomBytes, (live-usualHeapBytes)/2) }

@@ -7,9 +7,10 @@ import (
 // TextOf gives access to the bytes of texts by views where they lie, without a copy. What
 // the views reach must have been checked.
 func TextOf(a *array.StringView) func(i int) []byte {
-	var buffers [][]byte
-	for _, b := range a.Data().Buffers()[2:] {
-		buffers = append(buffers, b.Bytes())
+	data := a.Data().Buffers()[2:]
+	buffers := make([][]byte, len(data))
+	for i, b := range data {
+		buffers[i] = b.Bytes()
 	}
 	return func(i int) []byte {
 		view := a.ValueHeader(i)

@@ -1,6 +1,7 @@
 package parquetfile
 
 import (
+	"cmp"
 	"encoding/binary"
 	"slices"
 
@@ -18,6 +19,8 @@ const (
 	// are encoded: levels and the header of differences. A page of values of 4
 	// bytes with few nulls has 4 KiB of levels.
 	headBytes = 8 << 10
+	// leastHeadBytes are enough where there are no levels.
+	leastHeadBytes = 64
 	// storeBytes is the most of finished pages that is allocated at a time.
 	storeBytes = 1 << 20
 	// worthwhile is the part of a page that compression must save, 1 in so many bytes, where
@@ -99,11 +102,36 @@ type finishedPages struct {
 	flatColumn
 	file *flatFile
 
-	plain  bool // the first page shrank too little: pages are frames of what they have
-	pages  []encodedPage
-	stores [][]byte // what pages lie in; the last has room
-	stored int      // bytes of stores
-	room   []byte   // of the last
+	head  int  // of the bytes before a page's values; headBytes where it is 0
+	plain bool // the first page shrank too little: pages are frames of what they have
+	pages []encodedPage
+	own   pageStore // where others may be at work on their columns
+}
+
+// pageStore is what finished pages lie in.
+type pageStore struct {
+	blocks [][]byte
+	bytes  int    // of blocks
+	room   []byte // of the last
+}
+
+// take gives room for so many bytes, of which the first that are used are kept.
+func (p *pageStore) take(mem *budget, bytes int) []byte {
+	if bytes > len(p.room) {
+		p.room = mem.Allocate(max(bytes, min(p.bytes, storeBytes)))
+		p.blocks, p.bytes = append(p.blocks, p.room), p.bytes+len(p.room)
+	}
+	return p.room
+}
+
+func (p *pageStore) keep(n int) { p.room = p.room[n:] }
+
+func (p *pageStore) free(mem *budget) {
+	for _, b := range p.blocks {
+		mem.Free(b)
+	}
+	clear(p.blocks)
+	*p = pageStore{blocks: p.blocks[:0]}
 }
 
 // encodedPage is a page that waits for the end of its row group.
@@ -118,25 +146,26 @@ type encodedPage struct {
 
 // drop gives the finished pages back.
 func (s *finishedPages) drop() {
-	for _, b := range s.stores {
-		s.file.mem.Free(b)
-	}
+	s.own.free(s.file.mem)
 	clear(s.pages)
-	s.plain, s.pages, s.stores, s.stored, s.room = false, s.pages[:0], s.stores[:0], 0, nil
+	s.plain, s.pages = false, s.pages[:0]
 }
 
-// finish compresses and keeps a page. Its values lie in buffer from headBytes on; levels and
+// headOf is the bytes that are free before a page's values.
+func (s *finishedPages) headOf() int { return cmp.Or(s.head, headBytes) }
+
+// finish compresses and keeps a page. Its values lie in buffer from headOf on; levels and
 // header come before them.
 func (s *finishedPages) finish(p encodedPage, levels, header, buffer []byte) {
 	mem := s.file.mem
-	head := len(levels) + len(header)
+	head, free := len(levels)+len(header), s.headOf()
 	page := buffer
-	if head <= headBytes {
-		page = page[headBytes-head:]
+	if head <= free {
+		page = page[free-head:]
 	} else {
-		joined := mem.Allocate(head + len(buffer) - headBytes)
+		joined := mem.Allocate(head + len(buffer) - free)
 		defer mem.Free(joined)
-		copy(joined[head:], buffer[headBytes:])
+		copy(joined[head:], buffer[free:])
 		page = joined
 	}
 	copy(page[copy(page, levels):], header)
@@ -176,12 +205,12 @@ func (s *finishedPages) store(page []byte) []byte {
 	if s.isText() {
 		return s.storeText(page, bound)
 	}
-	if bound > len(s.room) {
-		block := f.mem.Allocate(max(bound, min(s.stored, storeBytes)))
-		s.stores, s.stored, s.room = append(s.stores, block), s.stored+len(block), block
+	store := &f.kept
+	if f.vary {
+		store = &s.own
 	}
-	packed := s.compress(s.room, page)
-	s.room = s.room[len(packed):]
+	packed := s.compress(store.take(f.mem, bound), page)
+	store.keep(len(packed))
 	return slices.Clip(packed)
 }
 
@@ -193,7 +222,7 @@ func (s *finishedPages) storeText(page []byte, bound int) []byte {
 	defer mem.Free(room)
 	packed := s.compress(room, page)
 	kept := mem.Allocate(len(packed))
-	s.stores = append(s.stores, kept)
+	s.own.blocks = append(s.own.blocks, kept)
 	copy(kept, packed)
 	return kept
 }

@@ -336,7 +336,7 @@ func goodCorpus(t *testing.T, opts format.ReadOptions) {
 		if testing.Short() && (i%4 != 0 || listed) { // what runs beside what is the same in all of them
 			continue
 		}
-		mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
+		mem := memory.NewCheckedAllocator(&soiled{})
 		opts.Allocator = mem
 		o := readFile(t, filepath.Join(dir, name), opts)
 		mem.AssertSize(t, 0)
@@ -421,7 +421,7 @@ func TestBadCorpus(t *testing.T) {
 	want := readExpected(t, "testdata/bad.tsv")
 	readable, refused, caught, slowest := 0, 0, 0, time.Duration(0)
 	for _, name := range corpusFiles(t, dir) {
-		mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
+		mem := memory.NewCheckedAllocator(&soiled{})
 		o := readFile(t, filepath.Join(dir, name), format.ReadOptions{Allocator: mem})
 		mem.AssertSize(t, 0)
 		slowest = max(slowest, o.took)

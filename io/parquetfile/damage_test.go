@@ -86,7 +86,7 @@ func tryDamaged(tb testing.TB, path, what string, alsoLong bool) error {
 // tryPages is tryDamaged with pages from a size on through files.
 func tryPages(tb testing.TB, path, what string, longBytes int) (err error) {
 	tb.Helper()
-	mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
+	mem := memory.NewCheckedAllocator(&soiled{})
 	start := time.Now()
 	o := readColumns(path, format.ReadOptions{Allocator: mem, ChunkRows: 64, BudgetBytes: 64 << 20, LongPageBytes: longBytes})
 	if took := time.Since(start); took > fileTime {

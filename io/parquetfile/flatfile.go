@@ -1,7 +1,6 @@
 package parquetfile
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -23,7 +22,8 @@ import (
 // group. Page headers and the footer are arrow-go's.
 type flatFile struct {
 	out       *countingWriter
-	footer    *metadata.FileMetaDataBuilder
+	group     *metadata.FileMetaDataBuilder // of the row group that is being written
+	footer    footerBytes
 	props     *parquet.WriterProperties
 	mem       *budget
 	codec     compress.Codec // nil leaves pages as they are
@@ -32,10 +32,11 @@ type flatFile struct {
 	columns   []columnEncoder
 	schema    *arrow.Schema // of what is encoded, where that is of other types than the batches; or nil
 	names     []string
-	texts     int    // columns of text
-	vary      bool   // values have no common size, or may be long
-	pageBytes int    // of values make a page
-	dense     []byte // stepRows values without nulls, of one column at a time
+	texts     int       // columns of text
+	vary      bool      // values have no common size, or may be long
+	pageBytes int       // of values make a page
+	dense     []byte    // stepRows values without nulls, of one column at a time
+	kept      pageStore // finished pages of all columns, of a file that does not vary
 	pager     file.PageWriter
 	groups    int
 	failed    bool
@@ -167,6 +168,18 @@ const (
 	leastPageBytes = 16 << 10
 )
 
+// pageBytesOf are what a page has of values, in a file of so many columns.
+func pageBytesOf(columns int) int { return min(max(filePageBytes/columns, leastPageBytes), pageBytes) }
+
+// PageBytes are about what the pages take that are being filled, in a file of these columns.
+func PageBytes(fields []arrow.Field) int64 {
+	if len(fields) == 0 {
+		return 0
+	}
+	page := pageBytesOf(len(fields))
+	return int64(len(fields)) * int64(page+page/4) // and their last steps, by classes of buffers
+}
+
 // storedAsItIs says whether Parquet stores the bytes of the Arrow values.
 func storedAsItIs(t arrow.DataType) bool {
 	switch t := t.(type) {
@@ -189,7 +202,7 @@ func newFlatFile(w io.Writer, ps *pqschema.Schema, md arrow.Metadata, props *par
 		_ = pairs.Append(key, md.Values()[i]) // what is not UTF-8 is left out, as pqarrow does
 	}
 	f := &flatFile{
-		out: &countingWriter{Writer: w}, footer: metadata.NewFileMetadataBuilder(ps, props, pairs),
+		out: &countingWriter{Writer: w}, group: metadata.NewFileMetadataBuilder(ps, props, pairs),
 		props: props, mem: mem,
 	}
 	if codec := props.Compression(); codec != compress.Codecs.Uncompressed {
@@ -201,7 +214,7 @@ func newFlatFile(w io.Writer, ps *pqschema.Schema, md arrow.Metadata, props *par
 	if _, err := io.WriteString(f.out, magic); err != nil {
 		return nil, err
 	}
-	f.pageBytes = min(max(filePageBytes/len(columns), leastPageBytes), pageBytes)
+	f.pageBytes = pageBytesOf(len(columns))
 	f.dense = mem.Allocate(8 * stepRows)
 	fields, converts := make([]arrow.Field, len(columns)), false
 	for i, c := range columns {
@@ -311,18 +324,34 @@ func (f *flatFile) columnError(i int, err error) error {
 // endGroup implements groupEncoder.
 func (f *flatFile) endGroup(rows int) error {
 	f.failed = true
-	group := f.footer.AppendRowGroup()
+	defer f.kept.free(f.mem)
+	group := f.group.AppendRowGroup()
 	for i, c := range f.columns {
 		if err := c.write(i, group.NextColumnChunk()); err != nil {
 			return f.columnError(i, err)
 		}
 	}
 	group.SetNumRows(rows)
-	if err := group.Finish(0, int16(f.groups)); err != nil {
+	if err := group.Finish(0, 0); err != nil { // the footer counts them
 		return fmt.Errorf("end row group: %w", err)
+	}
+	if err := f.addToFooter(); err != nil {
+		return err
 	}
 	f.groups++
 	f.failed = false
+	return nil
+}
+
+// addToFooter takes the row group that was written, if there is one, into the footer.
+func (f *flatFile) addToFooter() error {
+	one, err := f.group.Finish()
+	if err != nil {
+		return fmt.Errorf("end row group: %w", err)
+	}
+	if err := f.footer.add(one); err != nil {
+		return fmt.Errorf("end row group: %w", err)
+	}
 	return nil
 }
 
@@ -331,18 +360,15 @@ func (f *flatFile) close() error {
 	for _, c := range f.columns {
 		c.free()
 	}
+	f.kept.free(f.mem)
 	f.mem.Free(f.dense)
 	if f.failed {
 		return errors.New("a row group is not whole")
 	}
-	footer, err := f.footer.Finish()
-	if err != nil {
-		return err
+	if f.groups == 0 {
+		if err := f.addToFooter(); err != nil {
+			return err
+		}
 	}
-	n, err := footer.WriteTo(f.out, nil)
-	if err != nil {
-		return err
-	}
-	_, err = f.out.Write(append(binary.LittleEndian.AppendUint32(nil, uint32(n)), magic...))
-	return err
+	return f.footer.writeTo(f.out)
 }

@@ -80,7 +80,7 @@ func TestPropertyNumbers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		batch := drawNumbers(t)
 		defer batch.Release()
-		mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
+		mem := memory.NewCheckedAllocator(&soiled{})
 		opts := format.WriteOptions{
 			Compression:  rapid.SampledFrom([]string{"", "zstd", "snappy", "gzip", "lz4", "none"}).Draw(t, "compression"),
 			RowGroupRows: rapid.SampledFrom([]int{1 << 20, 1 << 20, 4096, 5000, 333}).Draw(t, "row group rows"),
@@ -306,7 +306,7 @@ func TestPagesOfNullsBesideText(t *testing.T) {
 
 // Numbers are encoded as they come: no batch is held until its row group ends.
 func TestNumbersAreNotHeld(t *testing.T) {
-	mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
+	mem := memory.NewCheckedAllocator(&soiled{})
 	b := array.NewInt64Builder(mem)
 	defer b.Release()
 	for i := range int64(5000) {

@@ -43,7 +43,7 @@ func parseFooter(b []byte, size, budgetBytes int64) (*footer, error) {
 	}
 	f := &footer{}
 	rest := b
-	if from, to := walk.rowGroups[0], walk.rowGroups[1]; to > 0 {
+	if from, to := walk.rowGroups.from, walk.rowGroups.to; to > 0 {
 		if f.groups, err = readRowGroups(b[from:to]); err != nil {
 			return nil, err
 		}

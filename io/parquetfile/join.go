@@ -3,7 +3,6 @@ package parquetfile
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 
@@ -15,7 +14,8 @@ import (
 // package's writer wrote are what it is for; page indexes are left out.
 type Joiner struct {
 	out    *countingWriter
-	footer *metadata.FileMetaData // of the first file, with the row groups of all
+	footer footerBytes
+	first  *metadata.FileMetaData // of the first file, for its schema
 	failed bool
 }
 
@@ -39,10 +39,6 @@ func (j *Joiner) Add(r io.ReaderAt, size int64) (rows int64, err error) {
 	if _, err := parseFooter(b, size, math.MaxInt64); err != nil {
 		return 0, err
 	}
-	footer, err := metadata.NewFileMetaData(b, nil) // whole, for it is written again
-	if err != nil {
-		return 0, damaged("footer: %v", err)
-	}
 	var tail [tailBytes]byte
 	if _, err := r.ReadAt(tail[:], size-tailBytes); err != nil {
 		return 0, err
@@ -52,20 +48,18 @@ func (j *Joiner) Add(r io.ReaderAt, size int64) (rows int64, err error) {
 	if _, err := io.Copy(j.out, io.NewSectionReader(r, int64(len(magic)), end-int64(len(magic)))); err != nil {
 		return 0, err
 	}
-	move(footer, shift)
-	rows = footer.NumRows
-	switch {
-	case j.footer == nil:
-		j.footer = footer
-	case !j.footer.Schema.Equals(footer.Schema):
-		return 0, errors.New("files of different schemas cannot be joined")
-	default:
-		if err := j.footer.AppendRowGroups(footer); err != nil {
-			return 0, fmt.Errorf("join row groups: %w", err)
+	err = eachGroup(b, func(footer *metadata.FileMetaData) error {
+		if j.first == nil {
+			j.first = footer
+		} else if !j.first.Schema.Equals(footer.Schema) {
+			return errors.New("files of different schemas cannot be joined")
 		}
-	}
-	j.failed = false
-	return rows, nil
+		move(footer, shift)
+		rows += footer.NumRows
+		return j.footer.add(footer)
+	})
+	j.failed = err != nil
+	return rows, err
 }
 
 // move adds to all places in the file that a footer names, but for those of page indexes and
@@ -96,19 +90,8 @@ func move(footer *metadata.FileMetaData, shift int64) {
 
 // Close writes the footer. It does not close the underlying writer.
 func (j *Joiner) Close() error {
-	if j.failed || j.footer == nil {
+	if j.failed || j.first == nil {
 		return errors.New("a file that was to be joined is not whole")
 	}
-	for i, group := range j.footer.RowGroups {
-		group.Ordinal = nil // of 16 bits
-		if i <= math.MaxInt16 {
-			group.Ordinal = new(int16(i))
-		}
-	}
-	n, err := j.footer.WriteTo(j.out, nil)
-	if err != nil {
-		return fmt.Errorf("write footer: %w", err)
-	}
-	_, err = j.out.Write(append(binary.LittleEndian.AppendUint32(nil, uint32(n)), magic...))
-	return err
+	return j.footer.writeTo(j.out)
 }

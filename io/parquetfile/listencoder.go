@@ -39,7 +39,9 @@ func listedWidth(t arrow.ListLikeType) (width int, ok bool) {
 }
 
 func newListEncoder(f *flatFile, c flatColumn) *listEncoder {
-	return &listEncoder{numberEncoder: *newNumberEncoder(f, c)}
+	e := &listEncoder{numberEncoder: *newNumberEncoder(f, c)}
+	e.head = headBytes // entries may be many more than elements
+	return e
 }
 
 // free implements columnEncoder.

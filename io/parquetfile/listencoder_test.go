@@ -124,7 +124,7 @@ func TestPropertyLists(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		batch := drawLists(t)
 		defer batch.Release()
-		mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
+		mem := memory.NewCheckedAllocator(&soiled{})
 		opts := format.WriteOptions{
 			Compression:  rapid.SampledFrom([]string{"", "snappy", "none"}).Draw(t, "compression"),
 			RowGroupRows: rapid.SampledFrom([]int{1 << 20, 1 << 20, 500}).Draw(t, "row group rows"),

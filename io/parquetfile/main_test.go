@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // checked gives an allocator that fails the test unless all is freed.
 func checked(tb testing.TB) memory.Allocator {
 	tb.Helper()
-	mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
+	mem := memory.NewCheckedAllocator(&soiled{})
 	tb.Cleanup(func() {
 		if tt, ok := tb.(*testing.T); ok {
 			mem.AssertSize(tt, 0)

@@ -22,18 +22,22 @@ const (
 type numberEncoder struct {
 	finishedPages
 	pageRows
-	page  []byte // free bytes at the front, then the values so far; made for the first rows
+	page  []byte // headOf bytes that are free, then the values so far; made for the first rows
 	steps int    // rows between looks at the page's size
 	step  int    // rows since the last
 
-	values []byte // page from headBytes on
+	values []byte // page from headOf on
 	delta  deltaEncoder
 	extent extent
 }
 
 func newNumberEncoder(f *flatFile, c flatColumn) *numberEncoder {
 	steps := min(stepRows, max(wordBytes*stepRows/c.width, 1)) // no more bytes than of values of 8, or one row
-	return &numberEncoder{finishedPages: finishedPages{file: f, flatColumn: c}, steps: steps, extent: newExtent(c)}
+	head := leastHeadBytes
+	if c.nullable {
+		head = min(head+levelBytes(2*f.pageBytes/c.width), headBytes)
+	}
+	return &numberEncoder{finishedPages: finishedPages{file: f, flatColumn: c, head: head}, steps: steps, extent: newExtent(c)}
 }
 
 // free implements columnEncoder.
@@ -47,8 +51,20 @@ func (e *numberEncoder) free() {
 func (e *numberEncoder) begin() {
 	e.pageRows.begin()
 	e.step = 0
-	e.values = e.page[headBytes:headBytes:cap(e.page)]
+	e.values = e.page[e.head:e.head:cap(e.page)]
 	e.delta.reset()
+}
+
+// spare is what a page may have beyond pageBytes: its last step.
+func (e *numberEncoder) spare() int {
+	step := e.steps * e.width
+	switch {
+	case e.encoding == parquet.Encodings.DeltaBinaryPacked:
+		return max(spareBytes, e.width)
+	case !e.nullable && e.file.pageBytes%step == 0: // the last step fills it
+		return 0
+	}
+	return step
 }
 
 // bytes implements columnEncoder.
@@ -63,7 +79,7 @@ func (e *numberEncoder) add(data arrow.ArrayData, at, n int, dense []byte) error
 		return err
 	}
 	if e.page == nil {
-		e.page = e.file.mem.Allocate(headBytes + e.file.pageBytes + max(spareBytes, e.width))
+		e.page = e.file.mem.Allocate(e.head + e.file.pageBytes + e.spare())
 		e.begin()
 	}
 	for from.left > 0 {
@@ -118,7 +134,7 @@ func (e *numberEncoder) end() {
 	}
 	p := encodedPage{encoding: e.encoding}
 	p.least, p.most = e.extent.page()
-	e.finishRows(p, &e.pageRows, header, e.page[:headBytes+len(e.values)])
+	e.finishRows(p, &e.pageRows, header, e.page[:e.head+len(e.values)])
 	e.begin()
 }
 

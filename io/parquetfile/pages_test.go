@@ -105,7 +105,7 @@ type valuesOf [][]byte
 // read decodes a column in steps of chunkRows.
 func (c column) read(tb testing.TB, chunkRows int) (out valuesOf, err error) {
 	tb.Helper()
-	mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
+	mem := memory.NewCheckedAllocator(&soiled{})
 	b := newBudget(newRecycler(mem, 0), 16<<20)
 	vals, err := newValues(c.typ, c.width, b)
 	if err != nil {

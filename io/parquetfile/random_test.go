@@ -274,7 +274,7 @@ func writeStored(w *pqarrow.FileWriter, batch arrow.RecordBatch, mem memory.Allo
 func TestPropertyReadGivesWhatWasWritten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.parquet")
 	rapid.Check(t, func(t *rapid.T) {
-		mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
+		mem := memory.NewCheckedAllocator(&soiled{})
 		batch := randomBatch(t, memory.DefaultAllocator)
 		defer batch.Release()
 		if rapid.Bool().Draw(t, "our writer") {

@@ -16,7 +16,7 @@ import (
 
 // Buffers that nobody takes any more are freed; those that are taken again and again stay.
 func TestRecyclerFreesWhatNobodyTakes(t *testing.T) {
-	mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
+	mem := memory.NewCheckedAllocator(&soiled{})
 	r := newRecycler(mem, 64<<20)
 	once := make([][]byte, 20)
 	for i := range once {
@@ -49,7 +49,7 @@ func TestManyTextsAreWrittenInLittleMemory(t *testing.T) {
 		t.Skip("slow, and all in one goroutine")
 	}
 	const columns, rows, value = 256, 128, 300
-	mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
+	mem := memory.NewCheckedAllocator(&soiled{})
 	w, err := NewWriter(io.Discard, textsOf(columns), format.WriteOptions{Allocator: mem, Compression: "none"})
 	if err != nil {
 		t.Fatal(err)

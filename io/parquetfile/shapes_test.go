@@ -45,7 +45,7 @@ func TestShapesOfPyarrow(t *testing.T) {
 	files, columns := 0, 0
 	for name, want := range readExpected(t, expected) {
 		chunkRows := []int{1000, 61}[len(name)%2]
-		mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
+		mem := memory.NewCheckedAllocator(&soiled{})
 		o := readColumns(filepath.Join(dir, name), format.ReadOptions{Allocator: mem, ChunkRows: chunkRows, Decoders: make(chan struct{}, 2)})
 		mem.AssertSize(t, 0)
 		if o.err != nil {

@@ -190,7 +190,7 @@ func TestPropertyTexts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		batch := drawTexts(t)
 		defer batch.Release()
-		mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
+		mem := memory.NewCheckedAllocator(&soiled{})
 		opts := format.WriteOptions{
 			Compression:  rapid.SampledFrom([]string{"", "zstd", "snappy", "none"}).Draw(t, "compression"),
 			RowGroupRows: rapid.SampledFrom([]int{1 << 20, 1 << 20, 5000}).Draw(t, "row group rows"),

@@ -41,6 +41,7 @@ const (
 // Fields of parquet.thrift that the walk looks at.
 const (
 	fileMetaDataSchema       = 2
+	fileMetaDataRows         = 3
 	fileMetaDataRowGroups    = 4
 	schemaElementNumChildren = 5
 )
@@ -55,9 +56,14 @@ type thriftWalk struct {
 	pos        int
 	structs    int64
 	maxStructs int64
-	children   []int32 // num_children of each schema element, in order
-	rowGroups  [2]int  // from where to where the list of row groups is; 0, 0 where there is none
+	children   []int32  // num_children of each schema element, in order
+	rowGroups  walked   // the list of row groups; empty where there is none
+	groups     []walked // each of them
+	rows       walked   // the number of rows
 }
+
+// walked is from where to where something stands in the bytes that are walked.
+type walked struct{ from, to int }
 
 // walkFooter returns an error unless footer is one well-formed structure
 // with a schema no deeper than maxSchemaDepth, and decoding it takes at most
@@ -170,11 +176,15 @@ func (w *thriftWalk) structure(at uint32, depth int) error {
 		if err := w.value(kind, at<<8|uint32(uint8(field)), depth, false); err != nil {
 			return err
 		}
-		if depth == 0 && field == fileMetaDataRowGroups && kind == thriftList {
-			if w.rowGroups[1] > 0 {
+		switch {
+		case depth > 0:
+		case field == fileMetaDataRows && kind == thriftI64:
+			w.rows = walked{from, w.pos}
+		case field == fileMetaDataRowGroups && kind == thriftList:
+			if w.rowGroups.to > 0 {
 				return w.fail("a second list of row groups")
 			}
-			w.rowGroups = [2]int{from, w.pos}
+			w.rowGroups = walked{from, w.pos}
 		}
 	}
 }
@@ -250,6 +260,7 @@ func (w *thriftWalk) list(at uint32, depth int) error {
 		return w.fail(fmt.Sprintf("list of %d elements", n))
 	}
 	for range n {
+		from := w.pos
 		if kind := head & 0x0f; kind == thriftList || kind == thriftSet || kind == thriftMap {
 			err = w.value(kind, at, depth+1, true)
 		} else {
@@ -257,6 +268,9 @@ func (w *thriftWalk) list(at uint32, depth int) error {
 		}
 		if err != nil {
 			return err
+		}
+		if depth == 0 && at == fileMetaDataRowGroups {
+			w.groups = append(w.groups, walked{from, w.pos})
 		}
 	}
 	return nil

@@ -23,15 +23,17 @@ import (
 const (
 	defaultRowGroupRows = 1 << 20
 	// blockRows is the granularity at which a row group's bytes are looked at, and
-	// wideBlockRows that of files of wideColumns and more that are not all numbers.
+	// wideBlockRows that of files of wideColumns and more that are not all numbers, and of
+	// wideNumbers and more that are.
 	blockRows     = 4096
 	wideBlockRows = 256
 	wideColumns   = 32
+	wideNumbers   = 256
 	// RowGroupBytes of Arrow data end a row group before it has all its rows: that
 	// much waits for its end, encoded or not.
 	RowGroupBytes = 64 << 20
-	// wideGroupRows are too few for half of RowGroupBytes in a file with texts, lists or long values: it then
-	// ends one. What waits is half as much where rows are long, and still many pages.
+	// wideGroupRows are too few for half of RowGroupBytes in a file with texts, lists or long values, or of
+	// wideNumbers: it then ends one. What waits is half as much where rows are long, and still many pages.
 	wideGroupRows = 1 << 15
 	// pageBytes of values make a page, so that with its levels it is no more
 	// than one zstd block of 128 KiB: the encoder then keeps no history, and
@@ -51,15 +53,15 @@ const (
 // GroupBytes are what a row group has of Arrow data before it ends for that, in a file of
 // these columns with rows of so many bytes on average.
 func GroupBytes(row int64, fields []arrow.Field) int64 {
-	vary := false
+	halves := len(fields) >= wideNumbers
 	for _, f := range fields {
 		as, width, flat := flatType(f.Type)
 		if !flat {
 			return RowGroupBytes
 		}
-		vary = vary || varies(as, width)
+		halves = halves || varies(as, width)
 	}
-	if vary && row*wideGroupRows > RowGroupBytes/2 {
+	if halves && row*wideGroupRows > RowGroupBytes/2 {
 		return RowGroupBytes / 2
 	}
 	return RowGroupBytes
@@ -79,9 +81,9 @@ var codecs = map[string]compress.Compression{
 // format.Writer; it must not be used concurrently.
 //
 // The bytes are a function of the rows alone: a row group ends after RowGroupRows
-// rows or when it has RowGroupBytes of data (flat files with texts, lists or values of more than 8 bytes: half of that, while rows
-// are fewer than wideGroupRows; others: at the first multiple of blockRows or wideBlockRows rows
-// thereafter), and is encoded as if it had come as one batch, so that neither row groups nor pages
+// rows or when it has RowGroupBytes of data (flat files with texts, lists or values of more than 8 bytes, or of wideNumbers: half of
+// that, while rows are fewer than wideGroupRows; all but those of the first three: at the first multiple of blockRows or wideBlockRows
+// rows thereafter), and is encoded as if it had come as one batch, so that neither row groups nor pages
 // depend on how batches were cut.
 type Writer struct {
 	schema *arrow.Schema
@@ -93,6 +95,7 @@ type Writer struct {
 	bytes  int64     // of data in the row group
 	block  int       // rows of the row group beyond its last whole block
 	flat   *flatFile // file, if it is one with texts, lists or long values
+	halves bool      // half of groupBytes end a row group of long rows
 	// groupBytes ends a row group; RowGroupBytes except in tests.
 	groupBytes int64
 	blockRows  int
@@ -178,6 +181,7 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 	block := blockRows
 	own := coded(true)
 	var varying *flatFile
+	halves := false
 	if columns, ok := flatColumns(schema, ps, own); ok {
 		var f *flatFile
 		if f, err = newFlatFile(w, ps, md, own, columns, mem); err == nil {
@@ -185,6 +189,9 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 			file = f
 			if f.vary {
 				varying = f
+			}
+			if halves = f.vary; len(fields) >= wideNumbers {
+				block, halves = wideBlockRows, true
 			}
 		}
 	} else {
@@ -196,7 +203,7 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 	if err != nil {
 		return nil, fmt.Errorf("start Parquet file: %w", err)
 	}
-	return &Writer{schema: schema, opts: opts, mem: mem, kept: kept, file: file, flat: varying, groupBytes: RowGroupBytes, blockRows: block}, nil
+	return &Writer{schema: schema, opts: opts, mem: mem, kept: kept, file: file, flat: varying, halves: halves, groupBytes: RowGroupBytes, blockRows: block}, nil
 }
 
 // spareBuffers are recyclers of writers that are closed, for the next ones: a part
@@ -309,7 +316,7 @@ func (w *Writer) add(batch arrow.RecordBatch) (err error) {
 		at += n
 		full := w.rows == w.opts.RowGroupRows
 		if w.mayEnd(n) {
-			full = full || w.bytes >= w.groupBytes || w.flat != nil && w.bytes >= w.groupBytes/2 && w.rows < wideGroupRows
+			full = full || w.bytes >= w.groupBytes || w.halves && w.bytes >= w.groupBytes/2 && w.rows < wideGroupRows
 		}
 		if full {
 			if err := w.endGroup(); err != nil {

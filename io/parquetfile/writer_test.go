@@ -123,7 +123,7 @@ func TestWriterFaults(t *testing.T) {
 func testWriterFaults(t *testing.T, batch arrow.RecordBatch) {
 	t.Helper()
 	for n := 0; ; n += 37 {
-		mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
+		mem := memory.NewCheckedAllocator(&soiled{})
 		out := &failAfter{n: n}
 		err := func() error {
 			w, err := NewWriter(out, batch.Schema(), format.WriteOptions{RowGroupRows: 100, Allocator: mem})

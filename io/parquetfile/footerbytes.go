@@ -1,0 +1,109 @@
+package parquetfile
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"math"
+	"slices"
+
+	"github.com/apache/arrow-go/v18/parquet/metadata"
+)
+
+// footerBytes is the footer of a file that is being written. Of the row groups so far it
+// has the bytes alone: what the library builds for one takes ten times as much, and a file
+// of thousands of columns comes to hundreds of thousands of column chunks.
+type footerBytes struct {
+	before, between, after []byte // what stands around the number of rows and the row groups
+	rows                   int64
+	groups                 []byte
+	count                  int
+}
+
+// add adds the row groups of a footer; what else it says holds for the file if it is the first.
+func (f *footerBytes) add(footer *metadata.FileMetaData) error {
+	for i, group := range footer.RowGroups {
+		group.Ordinal = nil // of 16 bits
+		if f.count+i <= math.MaxInt16 {
+			group.Ordinal = new(int16(f.count + i))
+		}
+	}
+	var out bytes.Buffer
+	if _, err := footer.WriteTo(&out, nil); err != nil {
+		return err
+	}
+	b := out.Bytes()
+	w, err := walkFooter(b, math.MaxInt64)
+	if err != nil {
+		return err
+	}
+	if w.rows.to == 0 || w.rowGroups.from < w.rows.to {
+		return errors.New("the library wrote a footer of another order")
+	}
+	if f.before == nil {
+		f.before = bytes.Clone(b[:w.rows.from])
+		f.between = bytes.Clone(b[w.rows.to:w.rowGroups.from])
+		f.after = bytes.Clone(b[w.rowGroups.to:])
+	}
+	f.rows += footer.NumRows
+	f.count += len(w.groups)
+	for _, g := range w.groups {
+		f.groups = append(f.groups, b[g.from:g.to]...)
+	}
+	return nil
+}
+
+// writeTo writes the footer and what follows it in the file.
+func (f *footerBytes) writeTo(w io.Writer) error {
+	b := footerOf(f.before, f.rows, f.between, f.count, f.groups, f.after)
+	if int64(len(b)) > math.MaxUint32 {
+		return errors.New("the footer is larger than a Parquet file can have; write fewer columns, or several files (--target-file-size)")
+	}
+	_, err := w.Write(append(binary.LittleEndian.AppendUint32(b, uint32(len(b))), magic...))
+	return err
+}
+
+// footerOf is a footer of so many row groups, of which one at least is in groups, with what
+// stands around its number of rows and them.
+func footerOf(before []byte, rows int64, between []byte, count int, groups, after []byte) []byte {
+	b := binary.AppendUvarint(slices.Clone(before), uint64(rows)<<1) // as Thrift has a number that is not negative
+	b = append(b, between...)
+	if count < 15 {
+		b = append(b, byte(count)<<4|thriftStruct)
+	} else {
+		b = binary.AppendUvarint(append(b, 15<<4|thriftStruct), uint64(count))
+	}
+	return append(append(b, groups...), after...)
+}
+
+// eachGroup gives a footer of each of a footer's row groups, by itself; one of none, if there
+// are none.
+func eachGroup(b []byte, give func(*metadata.FileMetaData) error) error {
+	w, err := walkFooter(b, math.MaxInt64)
+	if err != nil {
+		return err
+	}
+	if w.rowGroups.to == 0 || w.rowGroups.from < w.rows.to {
+		return errors.New("the number of rows does not come before the row groups")
+	}
+	groups := w.groups
+	if len(groups) == 0 {
+		groups = []walked{{}}
+	}
+	for _, g := range groups {
+		one := footerOf(b[:w.rows.from], 0, b[w.rows.to:w.rowGroups.from], min(len(w.groups), 1), b[g.from:g.to], b[w.rowGroups.to:])
+		footer, err := metadata.NewFileMetaData(one, nil)
+		if err != nil {
+			return damaged("footer: %v", err)
+		}
+		footer.NumRows = 0
+		for _, group := range footer.RowGroups {
+			footer.NumRows += group.NumRows
+		}
+		if err := give(footer); err != nil {
+			return err
+		}
+	}
+	return nil
+}
