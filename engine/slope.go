@@ -64,6 +64,9 @@ func (t *trial) measureSlope(ctx context.Context, started time.Time) error {
 			return err
 		}
 	}
+	if err := t.probe(ctx, t.slope[0], 2*slopeLaps*t.slope[1]); err != nil {
+		return err
+	}
 	first, second := t.arm(t.slope[0]), t.arm(t.slope[1])
 	// In turn, and with as many rows, so that none finds a warmer cache than the other; and
 	// again where the first may only have been disturbed.
@@ -75,7 +78,7 @@ func (t *trial) measureSlope(ctx context.Context, started time.Time) error {
 		}
 	}
 	run := min(first.perRow, second.perRow) * float64(t.plan.Dataset.Rows()) / float64(t.workers)
-	budget := min(run*trialShare, trialMost.Seconds())
+	budget := min(run*trialShare, t.most.Seconds())
 	if budget < slopeLeast.Seconds() {
 		return t.tooSoon()
 	}

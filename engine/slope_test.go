@@ -92,6 +92,11 @@ func TestMeasureSlope(t *testing.T) {
 		t.Fatal(err)
 	}
 	trial := &trial{plan: plan, scoring: s, workers: 2, base: 4096, cpu: true, slope: []int{16, 64}}
+	trial.most = time.Nanosecond // as if a row took minutes
+	if err := trial.measureSlope(context.Background(), time.Now()); err == nil || !strings.Contains(err.Error(), "would have taken more than 1ns") || len(trial.arms) > 0 {
+		t.Errorf("of rows that take too long: %v, with %d sizes; want that they do, and none", err, len(trial.arms))
+	}
+	trial.most = trialMost
 	if err := trial.measureSlope(context.Background(), time.Now()); err != nil {
 		t.Fatal(err)
 	}

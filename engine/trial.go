@@ -65,15 +65,16 @@ type trial struct {
 	plan    *Plan
 	scoring *scoring
 	workers int
-	base    int   // the default
-	streams int   // that too; 0 on the CPU
-	cpu     bool  // the processor's time counts
-	sizes   []int // that may be worth a measurement
-	rows    int   // that may be scored twice
-	held    int   // rows of the sample, once it is known that there is time for it
-	unable  error // why there can be no trial, in words
-	slope   []int // sizes of a slope, which is measured where there can be no rounds; none where there can be none either
-	sloped  bool  // it was
+	base    int           // the default
+	streams int           // that too; 0 on the CPU
+	cpu     bool          // the processor's time counts
+	sizes   []int         // that may be worth a measurement
+	rows    int           // that may be scored twice
+	held    int           // rows of the sample, once it is known that there is time for it
+	most    time.Duration // that it may take, of a run of any length
+	unable  error         // why there can be no trial, in words
+	slope   []int         // sizes of a slope, which is measured where there can be no rounds; none where there can be none either
+	sloped  bool          // it was
 
 	reading sync.WaitGroup // of sample, until it has it, or is unable
 	sample  *sample
@@ -115,7 +116,7 @@ func (t *trial) lapRows(size int) int {
 
 // newTrial prepares a trial, and begins to read its rows; the caller closes it.
 func (p *Plan) newTrial(ctx context.Context, c *Choice) *trial {
-	t := &trial{plan: p, workers: c.Workers, base: c.BatchRows, streams: c.Streams, cpu: c.IntraOpThreads == 1 && c.Streams == 0}
+	t := &trial{plan: p, most: trialMost, workers: c.Workers, base: c.BatchRows, streams: c.Streams, cpu: c.IntraOpThreads == 1 && c.Streams == 0}
 	if t.unable = t.upfront(ctx); t.unable != nil {
 		return t
 	}
@@ -153,8 +154,8 @@ func (p *Plan) newTrial(ctx context.Context, c *Choice) *trial {
 const sampleReads = 2
 
 // upfront says in words why reading the first rows would take more of the run than a trial may;
-// nil where it would not. Where columns of a row group are laid aside, its first row costs what all
-// of them do.
+// nil where it would not. Where columns of a row group are laid aside, or a record batch is
+// decompressed to a file, its first row costs what all of them do.
 func (t *trial) upfront(ctx context.Context) error {
 	p := t.plan
 	if len(p.Parts) == 0 || len(p.Parts[0].Spans) == 0 {
@@ -164,7 +165,7 @@ func (t *trial) upfront(ctx context.Context) error {
 	if err != nil || float64(sampleReads*rows) <= float64(p.Dataset.Rows())*trialShare {
 		return nil //nolint:nilerr // the run has it again, and says it better
 	}
-	return fmt.Errorf("the first rows come when all %s of their row group are decoded, which would be done again", humanize.Comma(rows))
+	return fmt.Errorf("the first rows come when all %s of their row group or record batch are decoded, which would be done again", humanize.Comma(rows))
 }
 
 // read replaces the sample.
@@ -203,6 +204,9 @@ func (t *trial) run(ctx context.Context, started time.Time) error {
 		return noRoundsError{t.unable}
 	}
 	p, sizes, warm, rows := t.plan, t.sizes, t.sizes[0], t.rows
+	if err := t.probe(ctx, warm, 2*warm); err != nil {
+		return err
+	}
 	first := t.arm(warm)
 	for range 2 { // shapes of outputs become known, and memory is there
 		if err := t.lap(ctx, first, warm*t.workers); err != nil {
@@ -214,7 +218,7 @@ func (t *trial) run(ctx context.Context, started time.Time) error {
 	}
 	rate := float64(t.workers) / first.perRow
 	t.drop() // most runs are too short, and need no more rows than these
-	budget := min(time.Duration(float64(p.Dataset.Rows())/rate*trialShare*float64(time.Second)), trialMost)
+	budget := min(time.Duration(float64(p.Dataset.Rows())/rate*trialShare*float64(time.Second)), t.most)
 	if budget < trialLeast {
 		return noRoundsError{t.tooSoon()}
 	}
@@ -239,6 +243,26 @@ func (t *trial) run(ctx context.Context, started time.Time) error {
 		return unscorable(t.onDevices(ctx, arms, started.Add(budget)))
 	}
 	return unscorable(t.rounds(ctx, arms, started.Add(budget)))
+}
+
+// probeShare is the part of a batch that a probe has.
+const probeShare = 16
+
+// probe scores a few rows before batches of size rows are, and says in words why not if so many
+// rows of each worker, which are scored before it is looked at the clock again, would take longer
+// than a trial may.
+func (t *trial) probe(ctx context.Context, size, rows int) error {
+	a := t.arm(max(size/probeShare, 1))
+	defer t.drop()
+	for range 2 { // the first has what opening a session has left to be done
+		if err := t.lap(ctx, a, a.rows*t.workers); err != nil {
+			return unscorable(err)
+		}
+	}
+	if a.perRow*float64(rows) > t.most.Seconds() && !math.IsInf(a.perRow, 1) {
+		return noRoundsError{fmt.Errorf("a measurement would have taken more than %s", t.most)}
+	}
+	return nil
 }
 
 // unscorable says in words that the trial's rows cannot be scored, but for a

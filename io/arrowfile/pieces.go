@@ -8,6 +8,8 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/millrace/millrace/io/format"
 )
 
 // pieces give a large record batch some rows at a time. A writer may have put a whole
@@ -119,6 +121,25 @@ func (r *reader) pieceRows(span int, columns []int) (step int64, ok bool, err er
 		step *= 2
 	}
 	return step, true, nil
+}
+
+var _ format.UpfrontReader = (*reader)(nil)
+
+// UpfrontRows implements format.UpfrontReader: a large compressed record batch is decompressed
+// whole, into a file, before its first piece is given.
+func (r *reader) UpfrontRows(_ context.Context, span int, columns []int) (rows int64) {
+	_ = guarded(func() error { // ReadSpan says what is wrong
+		_, large, err := r.pieceRows(span, columns)
+		if err != nil || !large {
+			return err
+		}
+		meta, err := r.layout.batches[span].at(r.file.Bytes())
+		if err == nil && (meta.codec != codecNone || r.layout.schema.swapped()) {
+			rows = r.spans[span].Rows
+		}
+		return err
+	})
+	return rows
 }
 
 // decodedBytes is the size of the buffers of columns in a span, decompressed.

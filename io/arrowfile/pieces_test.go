@@ -171,3 +171,27 @@ func readInPieces(t *testing.T, path string) error {
 		return nil
 	})
 }
+
+// Rows come late where a large record batch is decompressed before its first piece.
+func TestUpfrontRows(t *testing.T) {
+	const rows = 1000
+	batch := fixedWidths(7, rows)
+	defer batch.Release()
+	for _, c := range []struct {
+		about   string
+		options []ipc.Option
+		held    int64
+		columns []int
+		want    int64
+	}{
+		{"large and compressed", []ipc.Option{ipc.WithZstd()}, 1, []int{0, 1}, rows},
+		{"large", nil, 1, []int{0, 1}, 0},
+		{"compressed", []ipc.Option{ipc.WithZstd()}, 1 << 20, []int{0, 1}, 0},
+		{"of a column that is not there", []ipc.Option{ipc.WithZstd()}, 1, []int{99}, 0},
+	} {
+		r := mustOpen(t, file(t, ipcFile(t, batch, c.options...)), format.ReadOptions{HeldBytes: c.held})
+		if got := r.UpfrontRows(t.Context(), 0, c.columns); got != c.want {
+			t.Errorf("%s: %d rows; want %d", c.about, got, c.want)
+		}
+	}
+}
