@@ -78,7 +78,7 @@ func readFooterBytes(r io.ReaderAt, size, budgetBytes int64) ([]byte, error) {
 		return nil, damaged("footer of %d bytes in a file of %d", length, size)
 	}
 	if length > budgetBytes {
-		return nil, fmt.Errorf("%w: footer of %d bytes", format.ErrBudget, length)
+		return nil, fmt.Errorf("%w: footer of %d bytes, %d allowed; write the file with larger row groups, or as several files", format.ErrBudget, length, budgetBytes)
 	}
 	b := make([]byte, length)
 	if _, err := r.ReadAt(b, size-tailBytes-length); err != nil {

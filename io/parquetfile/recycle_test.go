@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"strconv"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -110,6 +111,46 @@ func TestGroupBytes(t *testing.T) {
 	}
 	if GroupBytes(columns*value, numbers) <= want || GroupBytes(100, textsOf(columns).Fields()) <= want || GroupBytes(columns*value, structs) <= want {
 		t.Error("files of numbers, of short rows, or with structs have row groups no larger than those of long texts")
+	}
+}
+
+// So are those of many numbers, with long rows and with short ones.
+func TestGroupBytesOfManyNumbers(t *testing.T) {
+	const rows = 256
+	for _, columns := range []int{wideNumbers - 1, wideNumbers, 2 * wideNumbers} {
+		fields, arrays := make([]arrow.Field, columns), make([]arrow.Array, columns)
+		numbers := array.NewFloat64Builder(memory.DefaultAllocator)
+		for i := range rows {
+			numbers.Append(float64(i))
+		}
+		column := numbers.NewArray()
+		for i := range fields {
+			fields[i], arrays[i] = arrow.Field{Name: strconv.Itoa(i), Type: arrow.PrimitiveTypes.Float64}, column
+		}
+		batch := array.NewRecordBatch(arrow.NewSchema(fields, nil), arrays, rows)
+		defer batch.Release()
+		want := GroupBytes(int64(8*columns), fields)
+		var out bytes.Buffer
+		w, err := NewWriter(&out, batch.Schema(), format.WriteOptions{Compression: "none"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range want/int64(8*columns*rows) + blockRows/rows {
+			if err := w.Write(batch); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		r, err := file.NewParquetReader(bytes.NewReader(out.Bytes()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		block := int64(8 * columns * blockRows)
+		if got := r.MetaData().RowGroup(0).NumRows() * int64(8*columns); got < want || got > want+block {
+			t.Errorf("%d columns: the first row group has %d MiB; GroupBytes says %d", columns, got>>20, want>>20)
+		}
 	}
 }
 

@@ -152,7 +152,7 @@ func (w *thriftWalk) structure(at uint32, depth int) error {
 		return w.fail("nested too deep")
 	}
 	if w.structs++; w.structs > w.maxStructs {
-		return fmt.Errorf("%w: decoding the %s", format.ErrBudget, w.what)
+		return fmt.Errorf("%w: decoding the %s, which has more than %d parts; write the file with larger row groups, or as several files", format.ErrBudget, w.what, w.maxStructs)
 	}
 	inSchemaElement := at == fileMetaDataSchema && depth == 1
 	if inSchemaElement {
