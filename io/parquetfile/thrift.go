@@ -2,6 +2,7 @@ package parquetfile
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/millrace/millrace/io/format"
@@ -70,7 +71,9 @@ type walked struct{ from, to int }
 // budget bytes.
 func walkFooter(footer []byte, budget int64) (*thriftWalk, error) {
 	w := &thriftWalk{what: "footer", b: footer, maxStructs: budget / bytesPerThriftStruct}
-	if err := w.structure(0, 0); err != nil {
+	if err := w.structure(0, 0); errors.Is(err, format.ErrBudget) {
+		return nil, fmt.Errorf("%w; write the file with larger row groups, or as several files", err)
+	} else if err != nil {
 		return nil, err
 	}
 	return w, checkSchemaDepth(w.children)
@@ -152,7 +155,7 @@ func (w *thriftWalk) structure(at uint32, depth int) error {
 		return w.fail("nested too deep")
 	}
 	if w.structs++; w.structs > w.maxStructs {
-		return fmt.Errorf("%w: decoding the %s, which has more than %d parts; write the file with larger row groups, or as several files", format.ErrBudget, w.what, w.maxStructs)
+		return fmt.Errorf("%w: the %s has more than %d parts", format.ErrBudget, w.what, w.maxStructs)
 	}
 	inSchemaElement := at == fileMetaDataSchema && depth == 1
 	if inSchemaElement {
