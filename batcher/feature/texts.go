@@ -25,17 +25,16 @@ const (
 )
 
 // texts gives each distinct text a code, from 0 on, so that transforms look at each
-// once and at rows by their code; a passing tile's rows have a code each. The table of
-// codes is open addressed, a power of two large and at most half full.
+// once and at rows by their code; a passing tile's rows have a code each.
 type texts struct {
 	seed       maphash.Seed
 	generation int // changes when codes are forgotten
 	data       []byte
 	own        []byte // for data, while that is borrowed
 	borrowed   bool
-	ends       []int // of each text in data
-	broken     int   // how many are not UTF-8
-	table      []slot
+	ends       []int     // of each text in data
+	broken     int       // how many are not UTF-8
+	table      hashTable // a place is a code and 1
 
 	passing     bool // the tile's texts are not looked up
 	limit, pass int  // of texts, and of rows that pass when most were new
@@ -43,15 +42,8 @@ type texts struct {
 	left        int  // rows that are still to pass
 }
 
-// slot is a place of the table: a text's code and some of its hash; code is one more,
-// and 0 where the place is empty.
-type slot struct {
-	hash uint32
-	code int32
-}
-
 func newTexts() *texts {
-	return &texts{seed: maphash.MakeSeed(), table: make([]slot, 256), limit: firstTexts, pass: firstPassed}
+	return &texts{seed: maphash.MakeSeed(), table: newHashTable(), limit: firstTexts, pass: firstPassed}
 }
 
 // text is that of a code.
@@ -69,15 +61,15 @@ func (t *texts) code(text []byte) int32 {
 		return t.add(text)
 	}
 	hash := uint32(maphash.Bytes(t.seed, text))
-	at := t.find(text, hash)
-	if found := t.table[at].code; found > 0 {
-		return found - 1
+	at := t.table.probe(hash, int(hash))
+	for place := t.table.slots[at].place; place > 0; place = t.table.slots[at].place {
+		if code := int32(place) - 1; string(t.text(code)) == string(text) {
+			return code
+		}
+		at = t.table.probe(hash, at+1)
 	}
 	code := t.add(text)
-	t.table[at] = slot{hash: hash, code: code + 1}
-	if 2*len(t.ends) > len(t.table) {
-		t.grow()
-	}
+	t.table.put(at, hashSlot{hash: hash, place: uint32(code) + 1})
 	return code
 }
 
@@ -88,33 +80,6 @@ func (t *texts) add(text []byte) int32 {
 		t.broken++
 	}
 	return int32(len(t.ends) - 1)
-}
-
-// find is the place of a text in the table, or the empty one where it would be.
-func (t *texts) find(text []byte, hash uint32) int {
-	mask := len(t.table) - 1
-	for at := int(hash) & mask; ; at = (at + 1) & mask {
-		s := t.table[at]
-		if s.code == 0 || s.hash == hash && string(t.text(s.code-1)) == string(text) {
-			return at
-		}
-	}
-}
-
-func (t *texts) grow() {
-	before := t.table
-	t.table = make([]slot, 2*len(before))
-	mask := len(t.table) - 1
-	for _, s := range before {
-		if s.code == 0 {
-			continue
-		}
-		at := int(s.hash) & mask
-		for t.table[at].code != 0 {
-			at = (at + 1) & mask
-		}
-		t.table[at] = s
-	}
 }
 
 // begin begins a tile of n rows: it forgets the codes where there are too many, and says
@@ -136,7 +101,7 @@ func (t *texts) begin(n int) (forgot bool) {
 		return false
 	}
 	t.forget()
-	clear(t.table)
+	t.table.clear()
 	t.asked = n
 	if most {
 		t.passing, t.left = true, t.pass

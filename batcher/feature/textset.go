@@ -8,52 +8,34 @@ import (
 // textSet gives each of its texts a number. It is read-only once it is filled, and then
 // for any number of goroutines.
 //
-// It is open addressed and at most half full. What a look needs beside its slot lies in
-// one record, and many are looked for at a time, so that the machine can wait for several
-// places of a large set at once.
+// What a look needs beside its slot lies in one record, and many are looked for at a time, so
+// that the machine can wait for several places of a large set at once.
 type textSet struct {
 	seed    maphash.Seed
-	slots   []textSlot // a power of two
-	count   int
-	records []byte // each: its number and length, of 32 bits, and the text; the first byte is none's
+	table   hashTable // a place is where a record begins
+	records []byte    // each: its number and length, of 32 bits, and the text; the first byte is none's
 }
-
-// textSlot is where a record begins; 0 for an empty slot.
-type textSlot struct{ hash, at uint32 }
 
 const recordHead = 8
 
 func newTextSet() *textSet {
-	return &textSet{seed: maphash.MakeSeed(), slots: make([]textSlot, 16), records: make([]byte, 1)}
+	return &textSet{seed: maphash.MakeSeed(), table: newHashTable(), records: make([]byte, 1)}
 }
 
 // add adds a text, and reports whether it was not there.
 func (s *textSet) add(text string, number int32) bool {
 	hash := uint32(maphash.String(s.seed, text))
-	at := s.probe(hash, int(hash))
-	for ; s.slots[at].at != 0; at = s.probe(hash, at+1) {
-		if _, same := s.record(s.slots[at].at, []byte(text)); same {
+	at := s.table.probe(hash, int(hash))
+	for ; s.table.slots[at].place != 0; at = s.table.probe(hash, at+1) {
+		if _, same := s.record(s.table.slots[at].place, []byte(text)); same {
 			return false
 		}
 	}
-	s.slots[at] = textSlot{hash, uint32(len(s.records))}
+	s.table.put(at, hashSlot{hash, uint32(len(s.records))})
 	s.records = binary.LittleEndian.AppendUint32(s.records, uint32(number))
 	s.records = binary.LittleEndian.AppendUint32(s.records, uint32(len(text)))
 	s.records = append(s.records, text...)
-	if s.count++; 2*s.count > len(s.slots) {
-		s.grow()
-	}
 	return true
-}
-
-// probe is the first slot from one on that is empty or has the hash.
-func (s *textSet) probe(hash uint32, from int) int {
-	mask := len(s.slots) - 1
-	at := from & mask
-	for s.slots[at].at != 0 && s.slots[at].hash != hash {
-		at = (at + 1) & mask
-	}
-	return at
 }
 
 // record is the number of a record, and whether it is of the text.
@@ -65,22 +47,6 @@ func (s *textSet) record(at uint32, text []byte) (number int32, same bool) {
 	return int32(binary.LittleEndian.Uint32(head)), string(s.records[at+recordHead:][:len(text)]) == string(text)
 }
 
-func (s *textSet) grow() {
-	before := s.slots
-	s.slots = make([]textSlot, 2*len(before))
-	mask := len(s.slots) - 1
-	for _, old := range before {
-		if old.at == 0 {
-			continue
-		}
-		at := int(old.hash) & mask
-		for s.slots[at].at != 0 {
-			at = (at + 1) & mask
-		}
-		s.slots[at] = old
-	}
-}
-
 // numbers writes those of texts from a code on, unknownSlot for others; hashes is room
 // for as many.
 func (s *textSet) numbers(t *texts, first int, dst []int32, hashes []uint32) {
@@ -88,7 +54,7 @@ func (s *textSet) numbers(t *texts, first int, dst []int32, hashes []uint32) {
 		hashes[i] = uint32(maphash.Bytes(s.seed, t.text(int32(first+i))))
 	}
 	for i, hash := range hashes[:len(dst)] {
-		dst[i] = int32(s.slots[s.probe(hash, int(hash))].at)
+		dst[i] = int32(s.table.slots[s.table.probe(hash, int(hash))].place)
 	}
 	for i, at := range dst {
 		if at == 0 {
@@ -106,8 +72,8 @@ func (s *textSet) numbers(t *texts, first int, dst []int32, hashes []uint32) {
 
 // number is that of a text, looked for in all slots that have its hash.
 func (s *textSet) number(text []byte, hash uint32) int32 {
-	for at := s.probe(hash, int(hash)); s.slots[at].at != 0; at = s.probe(hash, at+1) {
-		if number, same := s.record(s.slots[at].at, text); same {
+	for at := s.table.probe(hash, int(hash)); s.table.slots[at].place != 0; at = s.table.probe(hash, at+1) {
+		if number, same := s.record(s.table.slots[at].place, text); same {
 			return number
 		}
 	}
