@@ -13,7 +13,7 @@ type timePart struct {
 	first, period int
 	at            int   // the lowest of its bits
 	mask          int64 // of its bits
-	unit, modulus int64 // of parts of the second of the day; unit is 0 for others
+	unit          int64 // in seconds, of a part of the second of the day; 0 for others
 }
 
 var timeParts = map[TimePart]timePart{
@@ -22,9 +22,9 @@ var timeParts = map[TimePart]timePart{
 	Day:       {first: 1, period: 31, at: dayAt, mask: 1<<5 - 1},
 	DayOfYear: {first: 1, period: 366, at: dayOfYearAt, mask: 1<<9 - 1},
 	Weekday:   {period: 7, at: weekdayAt, mask: 1<<3 - 1},
-	Hour:      {period: 24, unit: 3600, modulus: 24},
-	Minute:    {period: 60, unit: 60, modulus: 60},
-	Second:    {period: 60, unit: 1, modulus: 60},
+	Hour:      {period: 24, unit: 3600},
+	Minute:    {period: 60, unit: 60},
+	Second:    {period: 60, unit: 1},
 	Epoch:     {},
 }
 
