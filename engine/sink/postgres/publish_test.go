@@ -160,6 +160,36 @@ func TestRightsOnViews(t *testing.T) {
 	}
 }
 
+// TestViewsAreOfTheTable: views show the table that has the name now, as millrace would make
+// them, whatever was done to them or to the table since they were made.
+func TestViewsAreOfTheTable(t *testing.T) {
+	s := pgtest.Start(t)
+	for i, done := range []string{
+		"ALTER TABLE %[1]s RENAME TO %[1]s_of_last_year",
+		"CREATE SCHEMA archive; ALTER TABLE %[1]s SET SCHEMA archive",
+		"CREATE OR REPLACE VIEW %[1]s_millrace.predictions AS SELECT t.millrace_run AS run, t.id, t.score * 2 AS score, r.finished AS run_finished, r.published AS run_published, r.model AS run_model, r.model_sha256 AS run_model_sha256 FROM %[1]s t JOIN %[1]s_millrace.run r ON r.run = t.millrace_run",
+		"DROP VIEW %[1]s_millrace.predictions; DROP VIEW %[1]s_millrace.runs",
+	} {
+		name := fmt.Sprintf("t%d", i)
+		j := newJob(s.URI(name, ""))
+		if _, err := j.run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s.Must(t, fmt.Sprintf(done, name))
+		j.name, j.from, j.ifExists = "b", 5000, ledger.IfExistsAppend
+		if _, err := j.run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		const rows = "SELECT count(*), sum(id), sum(score), min(id) FROM "
+		if got, want := s.Must(t, rows+name+"_millrace.predictions"), s.Must(t, rows+name); got != want {
+			t.Errorf("%s: the view has %s; want the table's rows, %s", done, got, want)
+		}
+		if got := s.Must(t, "SELECT count(*) FROM "+name+"_millrace.runs"); got != "2" {
+			t.Errorf("%s: %s runs; want 2", done, got)
+		}
+	}
+}
+
 // TestEveryProblemAtOnce: a table that does not fit is told in whole before the first row.
 func TestEveryProblemAtOnce(t *testing.T) {
 	s := pgtest.Start(t)

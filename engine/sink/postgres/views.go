@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -12,7 +13,7 @@ import (
 )
 
 // makeViews makes the views runs and predictions, unless the URI says otherwise: again,
-// where the table's columns are others than those that predictions was made with.
+// where they are others than they would be if they were made now.
 func (db *database) makeViews(ctx context.Context, tx pgx.Tx) error {
 	if !db.target.Views {
 		return nil
@@ -40,16 +41,19 @@ func (db *database) makeView(ctx context.Context, tx pgx.Tx, name, query string)
 	switch {
 	case err != nil:
 		return err
-	case there && note != nil && *note == mine:
-		return nil
 	case there && (note == nil || !strings.HasPrefix(*note, "millrace, version ")):
 		return fmt.Errorf("%w: %s is there and is not millrace's; drop it, or do without views by views=no in the URI", postgres.ErrTable, db.own(name))
-	case there:
+	case there && *note == mine:
+		if same, err := db.isMadeFrom(ctx, tx, name, query); err != nil || same {
+			return err
+		}
+	}
+	if there {
 		if grants, err = db.grants(ctx, tx, name); err != nil {
 			return err
 		}
 		if err := run(ctx, tx, "DROP VIEW "+db.own(name)); err != nil {
-			return fmt.Errorf("make the view %s again, since the table's columns are others (drop what depends on it): %w", db.own(name), err)
+			return fmt.Errorf("make the view %s again, since the table, its columns or the view are others (drop what depends on it): %w", db.own(name), err)
 		}
 	}
 	quoted, err := tx.Conn().PgConn().EscapeString(mine)
@@ -57,6 +61,22 @@ func (db *database) makeView(ctx context.Context, tx pgx.Tx, name, query string)
 		return err
 	}
 	return run(ctx, tx, append([]string{"CREATE VIEW " + db.own(name) + " AS " + query, "COMMENT ON VIEW " + db.own(name) + " IS '" + quoted + "'"}, grants...)...)
+}
+
+// isMadeFrom says whether a view is what a query would make now, which its comment cannot tell:
+// a view goes on with a table that got another name, and CREATE OR REPLACE leaves the comment.
+func (db *database) isMadeFrom(ctx context.Context, tx pgx.Tx, name, query string) (same bool, err error) {
+	again, err := tx.Begin(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, again.Rollback(ctx)) }()
+	made := db.own(name + "_again")
+	if err := run(ctx, again, "CREATE VIEW "+made+" AS "+query); err != nil {
+		return false, err
+	}
+	err = again.QueryRow(ctx, "SELECT pg_get_viewdef($1::regclass) = pg_get_viewdef($2::regclass)", db.own(name), made).Scan(&same)
+	return same, err
 }
 
 // grants are statements that give the rights on a view which others have: they go with it
