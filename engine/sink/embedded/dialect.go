@@ -108,6 +108,8 @@ type Table struct {
 	Foreign string // what it is, if rows cannot be put there
 	Columns []Column
 	Unique  [][]string // sets of columns of which rows are kept apart
+	// Triggers says that the table has some, which may change what is written.
+	Triggers bool
 }
 
 // Column is one of a table.

@@ -281,6 +281,38 @@ func TestTriggerKeepsRows(t *testing.T) {
 	})
 }
 
+// TestTriggerChangesRows: rows that a table's own trigger makes others of are not published as
+// the run's; what it writes besides is its own affair.
+func TestTriggerChangesRows(t *testing.T) {
+	for _, c := range []struct{ does, says string }{
+		{"UPDATE scores SET score = score + 1 WHERE id = NEW.id", "its rows have other values than the run wrote"},
+		{"INSERT INTO scores SELECT millrace_run, -id, score, '' FROM scores WHERE id = NEW.id AND id > 0", "it has 599 rows of the run, which wrote 300"},
+		{"DELETE FROM scores WHERE id = 7", "it has 299 rows of the run, which wrote 300"},
+		{"UPDATE scores SET at = 'now' WHERE id = NEW.id", ""},
+	} {
+		each(t, func(t *testing.T, j job) {
+			t.Helper()
+			if j.dialect.Scheme() != "sqlite" {
+				t.Skip("DuckDB has no triggers")
+			}
+			j.do(t, "CREATE TABLE scores (millrace_run TEXT, id BIGINT, score DOUBLE, at TEXT); CREATE TRIGGER does AFTER INSERT ON scores BEGIN "+c.does+"; END")
+			_, err := j.run(context.Background())
+			want := "300"
+			if c.says != "" {
+				want = "0"
+				if !errors.Is(err, embedded.ErrTable) || !errors.Is(err, ledger.ErrOutput) || !strings.Contains(err.Error(), c.says) {
+					t.Errorf("%s: run = %v; want %s", c.does, err, c.says)
+				}
+			} else if err != nil {
+				t.Errorf("%s: %v", c.does, err)
+			}
+			if got := j.ask(t, "SELECT count(*) FROM scores"); got != want {
+				t.Errorf("%s: the table has %s rows; want %s", c.does, got, want)
+			}
+		})
+	}
+}
+
 // TestConstraints: what the table itself refuses is said with what to do, and nothing is there.
 func TestConstraints(t *testing.T) {
 	each(t, func(t *testing.T, j job) {

@@ -45,14 +45,40 @@ func (db *database) move(ctx context.Context, tx pgx.Tx, p *table.Publication, w
 	return run(ctx, tx, "DROP TABLE "+db.own(stagedName(p.Run)))
 }
 
-// seen refuses a view that does not show all rows that were inserted into it.
-func (db *database) seen(ctx context.Context, tx pgx.Tx, p *table.Publication) error {
-	var n int64
-	err := tx.QueryRow(ctx, fmt.Sprintf("SELECT count(*) FROM %s WHERE %s = $1", db.target.Name(), db.runColumn()), p.Run).Scan(&n)
-	if want := p.Manifest.Ledger.Written(); err == nil && n != want {
-		err = fmt.Errorf("%s: %w: it is a view that shows %d rows of the %d that were inserted", db.target.Address(), postgres.ErrTable, n, want)
+// asWritten refuses a table in which the run's rows are not those that it wrote, though the
+// server took them all: a view need not show them, and triggers change them or add others.
+// Where there is neither, they are not read for it.
+func (db *database) asWritten(ctx context.Context, tx pgx.Tx, p *table.Publication, now *postgres.Table) error {
+	triggers, err := db.hasTriggers(ctx, tx, now.OID)
+	if err != nil || !triggers && !now.View {
+		return err
 	}
-	return err
+	names := make([]string, len(p.Manifest.Schema))
+	for i, c := range p.Manifest.Schema {
+		names[i] = c.Name
+	}
+	got, err := db.target.ReadDigest(ctx, tx.Conn().PgConn(), db.rowsOf(p.Run, names))
+	if err != nil {
+		return err
+	}
+	was, digested := table.DigestOf(p.Manifest.Outputs)
+	switch want := p.Manifest.Ledger.Written(); {
+	case got.Rows < want && now.View:
+		return fmt.Errorf("%s: %w: it is a view that shows %d rows of the %d that were inserted", db.target.Address(), postgres.ErrTable, got.Rows, want)
+	case got.Rows != want:
+		return fmt.Errorf("%s: %w: it has %d rows of the run, which wrote %d: a trigger of its own adds or removes some; drop or disable that", db.target.Address(), postgres.ErrTable, got.Rows, want)
+	case digested && table.Digest(got.Digest) != was:
+		return fmt.Errorf("%s: %w: its rows have other values than the run wrote: a trigger of its own changes them, or a view computes them; drop or disable that, or let it write to columns alone that the output does not have", db.target.Address(), postgres.ErrTable)
+	}
+	return nil
+}
+
+// hasTriggers says whether a table, or a partition of it, has triggers that a user made and
+// that are enabled.
+func (db *database) hasTriggers(ctx context.Context, tx pgx.Tx, oid uint32) (has bool, err error) {
+	err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D'
+		AND (tgrelid = $1::oid OR tgrelid IN (SELECT relid FROM pg_partition_tree($1::oid::regclass))))`, oid).Scan(&has)
+	return has, err
 }
 
 // insert has the server write the staged rows to the table, and says how many it took.

@@ -166,10 +166,10 @@ func (db *database) rows(ctx context.Context, tx pgx.Tx, p *table.Publication) e
 	if copies {
 		move = db.copyOver
 	}
-	if err := db.move(ctx, tx, p, func() (int64, error) { return move(ctx, tx, p.Run, rows) }); err != nil || !now.View {
+	if err := db.move(ctx, tx, p, func() (int64, error) { return move(ctx, tx, p.Run, rows) }); err != nil {
 		return err
 	}
-	return db.seen(ctx, tx, p)
+	return db.asWritten(ctx, tx, p, now)
 }
 
 // stillFits compares the table, which may have been altered while the run was working, with

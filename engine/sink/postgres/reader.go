@@ -100,6 +100,11 @@ func (db *database) CountOthers(ctx context.Context, runs []string) (n int64, er
 
 // RowDigest implements table.Verifiable.
 func (db *database) RowDigest(ctx context.Context, run string, columns []string) (table.Digest, error) {
-	account, err := db.target.ReadDigest(ctx, db.control.PgConn(), "SELECT "+quoted(columns)+" FROM "+db.target.Name()+" WHERE "+db.runColumn()+" = "+literal(run))
+	account, err := db.target.ReadDigest(ctx, db.control.PgConn(), db.rowsOf(run, columns))
 	return table.Digest(account.Digest), db.failed(err)
+}
+
+// rowsOf is a query of the table's rows of a run, as their digest is of them.
+func (db *database) rowsOf(run string, columns []string) string {
+	return "SELECT " + quoted(columns) + " FROM " + db.target.Name() + " WHERE " + db.runColumn() + " = " + literal(run)
 }

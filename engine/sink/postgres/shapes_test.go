@@ -34,6 +34,7 @@ func TestShapes(t *testing.T) {
 		{"narrower columns, divided by runs", "CREATE TABLE p (id numeric(6,0), score real, millrace_run text) PARTITION BY LIST (millrace_run)", []ledger.IfExists{add, replace}},
 		{"scores of numeric", "CREATE TABLE p (id bigint PRIMARY KEY, score numeric, millrace_run text)", []ledger.IfExists{add, upsert, replace}},
 		{"scores of numeric of three decimals, divided by runs", "CREATE TABLE p (id bigint, score numeric(8,3), millrace_run text) PARTITION BY LIST (millrace_run)", []ledger.IfExists{add, replace}},
+		{"triggers that leave the run's columns alone", "CREATE TABLE IF NOT EXISTS audit (n bigint); CREATE TABLE p (id bigint UNIQUE, score double precision, at text, millrace_run text); CREATE OR REPLACE FUNCTION audited() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.at = 'now'; INSERT INTO audit VALUES (1); RETURN NEW; END $$; CREATE TRIGGER t BEFORE INSERT OR UPDATE ON p FOR EACH ROW EXECUTE FUNCTION audited()", []ledger.IfExists{add, upsert, replace}},
 		{"a view of one table", "CREATE TABLE under (id bigint UNIQUE, score double precision, more text DEFAULT 'x', millrace_run text); CREATE VIEW p AS SELECT id, score, millrace_run FROM under", []ledger.IfExists{add, replace}},
 		{"a view with a trigger", "CREATE TABLE below (a bigint, b double precision, r text); CREATE VIEW p AS SELECT a AS id, b AS score, r AS millrace_run FROM below WHERE a >= 0 UNION SELECT * FROM below WHERE false; CREATE FUNCTION into_below() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO below VALUES (NEW.id, NEW.score, NEW.millrace_run); RETURN NEW; END $$; CREATE TRIGGER t INSTEAD OF INSERT ON p FOR EACH ROW EXECUTE FUNCTION into_below()", []ledger.IfExists{add}},
 	}
@@ -108,6 +109,30 @@ func TestShapes(t *testing.T) {
 				t.Errorf("%s rows are there; want the one that was", got)
 			}
 		})
+	}
+	for _, does := range []struct{ when, body, says string }{
+		{"BEFORE INSERT", "NEW.score = NEW.score + 1; RETURN NEW", "its rows have other values than the run wrote"},
+		{"AFTER INSERT", "IF pg_trigger_depth() = 1 THEN INSERT INTO p SELECT NEW.*; END IF; RETURN NULL", "it has 2400 rows of the run, which wrote 1200"},
+		{"AFTER INSERT", "DELETE FROM p WHERE id = 7; RETURN NULL", "it has 1199 rows of the run, which wrote 1200"},
+	} {
+		for _, of := range []string{"p", "p1"} {
+			t.Run("a trigger "+does.when+" on "+of+": "+does.says, func(t *testing.T) {
+				s.Must(t, dropView+"DROP TABLE IF EXISTS p CASCADE; DROP SCHEMA IF EXISTS p_millrace CASCADE; CREATE TABLE p (id bigint, score double precision, millrace_run text) PARTITION BY HASH (id); CREATE TABLE p1 PARTITION OF p FOR VALUES WITH (MODULUS 1, REMAINDER 0); "+
+					"CREATE OR REPLACE FUNCTION does() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "+does.body+"; END $$; CREATE TRIGGER t "+does.when+" ON "+of+" FOR EACH ROW EXECUTE FUNCTION does()")
+				j := newJob(s.URI("p", ""))
+				j.ifExists = add
+				if _, err := j.run(t.Context()); !errors.Is(err, ledger.ErrOutput) || !strings.Contains(err.Error(), does.says) {
+					t.Errorf("run = %v; want %s", err, does.says)
+				}
+				if got := s.Must(t, "SELECT count(*) FROM p"); got != "0" {
+					t.Errorf("%s rows are there none the less", got)
+				}
+				s.Must(t, "ALTER TABLE "+of+" DISABLE TRIGGER t")
+				if taken, err := j.run(t.Context()); err != nil || taken != testParts {
+					t.Errorf("run without it = %d, %v; want that it goes on", taken, err)
+				}
+			})
+		}
 	}
 	t.Run("no partition for a row", func(t *testing.T) {
 		s.Must(t, dropView+"DROP TABLE IF EXISTS p CASCADE; DROP SCHEMA IF EXISTS p_millrace CASCADE; CREATE TABLE p (id bigint, score double precision, millrace_run text) PARTITION BY RANGE (id); CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (500)")

@@ -127,6 +127,11 @@ func (s *session) Describe(ctx context.Context, table embedded.Ref) (*embedded.T
 		found.Foreign = "the name of " + map[any]string{"view": "a view", "index": "an index"}[kind[0][0]]
 		return found, nil
 	}
+	triggers, err := s.Query(ctx, "SELECT 1 FROM sqlite_schema WHERE tbl_name = ? COLLATE NOCASE AND type = 'trigger' LIMIT 1", table.Table)
+	if err != nil {
+		return nil, err
+	}
+	found.Triggers = len(triggers) > 0
 	columns, err := s.Query(ctx, `SELECT name, type, "notnull", dflt_value IS NOT NULL, pk, hidden FROM pragma_table_xinfo(?)`, table.Table)
 	if err != nil {
 		return nil, err
