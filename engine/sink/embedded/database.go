@@ -175,6 +175,20 @@ func asInt(v any) int64 {
 	return n
 }
 
+// asRows is a count; -1 for what is no whole number, which SQLite lets stand in any column.
+func asRows(v any) int64 {
+	if n, ok := v.(int64); ok {
+		return n
+	}
+	return -1
+}
+
+// asMicros is a time in microseconds since 1970; 0 for what is none.
+func asMicros(v any) int64 {
+	t, _ := v.(time.Time)
+	return table.Micros(t)
+}
+
 func asText(v any) string {
 	switch v := v.(type) {
 	case string:

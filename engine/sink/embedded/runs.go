@@ -15,13 +15,14 @@ func (db *database) Runs(ctx context.Context) (runs []table.Run, err error) {
 		return nil, nil
 	}
 	err = db.inTx(ctx, func() error {
-		rows, err := db.session.Query(ctx, "SELECT run, state, live, job, manifest_sha256, parent, mode, model, model_sha256, rows_read, rows_scored, rows_rejected, rows_filtered, rows_written FROM "+db.own("run")+" ORDER BY published IS NULL, published, begun")
+		rows, err := db.session.Query(ctx, "SELECT run, state, live, job, manifest_sha256, parent, mode, model, model_sha256, rows_read, rows_scored, rows_rejected, rows_filtered, rows_written, started, finished, published FROM "+db.own("run")+" ORDER BY published IS NULL, published, begun")
 		for _, r := range rows {
 			runs = append(runs, table.Run{
-				ID: asText(r[0]), State: table.State(asText(r[1])), Live: asInt(r[2]) != 0, Job: asText(r[3]), SHA256: asText(r[4]),
+				ID: asText(r[0]), State: table.State(asText(r[1])), Live: asInt(r[2]) != 0, Job: asText(r[3]), SHA256: asText(r[4]), Published: asMicros(r[16]),
 				Shown: table.Shown{
 					Parent: asText(r[5]), Mode: ledger.Mode(asText(r[6])), Model: asText(r[7]), ModelSHA256: asText(r[8]),
-					Read: asInt(r[9]), Scored: asInt(r[10]), Rejected: asInt(r[11]), Filtered: asInt(r[12]), Written: asInt(r[13]),
+					Read: asRows(r[9]), Scored: asRows(r[10]), Rejected: asRows(r[11]), Filtered: asRows(r[12]), Written: asRows(r[13]),
+					Started: asMicros(r[14]), Finished: asMicros(r[15]),
 				},
 			})
 		}

@@ -37,6 +37,8 @@ func TestVerifyFindsEdits(t *testing.T) {
 		{"a run that is said to be replaced, and whose rows are gone", "UPDATE LEDGERrun SET live = 0; DELETE FROM scores", false, "marked as replaced (live), and no run replaced it", ""},
 		{"and that its rows are missing", "UPDATE LEDGERrun SET live = 0; DELETE FROM scores", false, "has 0 rows of the run, which wrote 300", ""},
 		{"what its row says of a run", "UPDATE LEDGERrun SET rows_read = 299, model_sha256 = NULL", true, "in model_sha256, rows_read", ""},
+		{"when it was, by its row", "UPDATE LEDGERrun SET started = '2020-01-01 00:00:00', finished = NULL, rows_filtered = NULL", true, "in started, finished, rows_filtered", ""},
+		{"that it was published at no time", "UPDATE LEDGERrun SET published = NULL", true, "has no time beside it (published)", ""},
 		{"a manifest that was changed", "UPDATE LEDGERrun SET manifest = replace(manifest, '\"read\": 300', '\"read\": 301')", true, "was changed since it was published", ""},
 	} {
 		t.Run(c.says, func(t *testing.T) {
@@ -175,6 +177,7 @@ func TestClockSetBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		check(t, "problem", v.Problems, "")
+		check(t, "note", v.Notes, "said to have been published before run")
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/sink/table"
@@ -257,19 +258,29 @@ func (db *database) Runs(ctx context.Context) (runs []table.Run, err error) {
 	}
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, "SELECT run, state, live, job, coalesce(manifest_sha256, ''), coalesce(parent, ''), coalesce(mode, ''), coalesce(model, ''), coalesce(model_sha256, ''),"+
-			" coalesce(rows_read, 0), coalesce(rows_scored, 0), coalesce(rows_rejected, 0), coalesce(rows_filtered, 0), coalesce(rows_written, 0) FROM "+db.own("run")+" ORDER BY published NULLS LAST, begun")
+			" coalesce(rows_read, -1), coalesce(rows_scored, -1), coalesce(rows_rejected, -1), coalesce(rows_filtered, -1), coalesce(rows_written, -1), started, finished, published FROM "+db.own("run")+" ORDER BY published NULLS LAST, begun")
 		if err != nil {
 			return err
 		}
 		runs, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (table.Run, error) {
 			var r table.Run
+			var started, finished, published pgtype.Timestamptz
 			err := row.Scan(&r.ID, &r.State, &r.Live, &r.Job, &r.SHA256, &r.Parent, &r.Mode, &r.Model, &r.ModelSHA256,
-				&r.Read, &r.Scored, &r.Rejected, &r.Filtered, &r.Written)
+				&r.Read, &r.Scored, &r.Rejected, &r.Filtered, &r.Written, &started, &finished, &published)
+			r.Started, r.Finished, r.Published = micros(started), micros(finished), micros(published)
 			return r, err
 		})
 		return err
 	})
 	return table.InOrder(runs), err
+}
+
+// micros is a time in microseconds since 1970; 0 for null and for what is endless.
+func micros(t pgtype.Timestamptz) int64 {
+	if !t.Valid || t.InfinityModifier != pgtype.Finite {
+		return 0
+	}
+	return table.Micros(t.Time)
 }
 
 // Count implements table.Database.

@@ -26,6 +26,8 @@ func TestVerifyFindsEdits(t *testing.T) {
 		{"the table", "DROP TABLE %[1]s CASCADE", "is gone", ""},
 		{"a run that is said to be replaced, and whose rows are gone", "UPDATE %[1]s_millrace.run SET live = false; DELETE FROM %[1]s", "has 0 rows of the run, which wrote 1200", ""},
 		{"what its row says of a run", "UPDATE %[1]s_millrace.run SET rows_read = 1, model_sha256 = NULL", "in model_sha256, rows_read", ""},
+		{"when it was, by its row", "UPDATE %[1]s_millrace.run SET started = started - interval '1 day', finished = 'infinity', rows_filtered = NULL", "in started, finished, rows_filtered", ""},
+		{"that it was published at no time", "UPDATE %[1]s_millrace.run SET published = NULL", "has no time beside it (published)", ""},
 		{"a manifest that was changed", `UPDATE %[1]s_millrace.run SET manifest = replace(manifest::text, '"read": 1200', '"read": 1201')::json`, "was changed since it was published", ""},
 	} {
 		t.Run(c.says, func(t *testing.T) {
@@ -73,5 +75,8 @@ func TestClockSetBack(t *testing.T) {
 	v, err := Destination{}.Verify(t.Context(), j.uri, ledger.VerifyOptions{})
 	if err != nil || len(v.Problems) > 0 {
 		t.Errorf("verify = %+v, %v; want no problem", v, err)
+	}
+	if text := fmt.Sprint(v.Notes); strings.Count(text, "said to have been published before run") != 1 {
+		t.Errorf("notes are %s; want the run that was published before the one before it", text)
 	}
 }

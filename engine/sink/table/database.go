@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -28,7 +29,9 @@ type Run struct {
 	Live   bool
 	Job    string // digest
 	SHA256 string // of its manifest
-	Shown         // of one that is published
+	// Published is when it was, in microseconds since 1970; 0 where that is no time.
+	Published int64
+	Shown     // of one that is published
 }
 
 // Shown is what the row of a published run has of its manifest, for those who look at it by
@@ -37,7 +40,9 @@ type Shown struct {
 	Parent             string // the run before it; "" where there was none
 	Mode               ledger.Mode
 	Model, ModelSHA256 string
-	// Rows.
+	// Started and Finished are in microseconds since 1970, as all databases have them; 0 is none.
+	Started, Finished int64
+	// Rows; -1 where that is no number.
 	Read, Scored, Rejected, Filtered, Written int64
 }
 
@@ -46,12 +51,21 @@ func ShownOf(m *ledger.Manifest) Shown {
 	name := m.Model.Path[strings.LastIndexByte(m.Model.Path, '/')+1:] // what people call the model
 	s := Shown{
 		Mode: m.Mode, Model: strings.ToValidUTF8(strings.ReplaceAll(name, "\x00", ""), "?"), ModelSHA256: m.Model.SHA256,
+		Started: Micros(m.Started), Finished: Micros(m.Finished),
 		Read: m.Ledger.Read, Scored: m.Ledger.Scored, Rejected: m.Ledger.Rejected, Filtered: m.Ledger.Filtered, Written: m.Ledger.Written(),
 	}
 	if m.Parent != nil {
 		s.Parent = m.Parent.Run
 	}
 	return s
+}
+
+// Micros is a time as Run and Shown have it.
+func Micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
 }
 
 // otherThan names the columns in which a row is not what another is.
@@ -64,6 +78,8 @@ func (s *Shown) otherThan(o *Shown) (columns []string) {
 		{"mode", s.Mode == o.Mode},
 		{"model", s.Model == o.Model},
 		{"model_sha256", s.ModelSHA256 == o.ModelSHA256},
+		{"started", s.Started == o.Started},
+		{"finished", s.Finished == o.Finished},
 		{"rows_read", s.Read == o.Read},
 		{"rows_scored", s.Scored == o.Scored},
 		{"rows_rejected", s.Rejected == o.Rejected},

@@ -77,6 +77,9 @@ func addRun(ctx context.Context, db Verifiable, h *ledger.History, run Run) erro
 	if m.Run != run.ID {
 		bad(fmt.Sprintf("is that of run %q", m.Run))
 	}
+	if run.Published == 0 {
+		bad("has no time beside it (published) at which it was")
+	}
 	want := ShownOf(m)
 	others := run.otherThan(&want)
 	if m.Job != "" && m.Job != run.Job {
@@ -167,6 +170,9 @@ func Verify(ctx context.Context, db Verifiable, h *ledger.History, opts ledger.V
 	if err := others(ctx, db, v); err != nil {
 		return nil, err
 	}
+	if err := outOfOrder(ctx, db, v); err != nil {
+		return nil, err
+	}
 	return v, v.AddStanding(ctx, h, opts)
 }
 
@@ -181,6 +187,28 @@ func others(ctx context.Context, db Verifiable, v *ledger.Verification) error {
 		v.Notes = append(v.Notes, ledger.Problem{
 			File: table, What: fmt.Sprintf("has %d rows of no live run", n), Do: "they were there before, or somebody else put them there: nothing vouches for them",
 		})
+	}
+	return err
+}
+
+// outOfOrder notes runs that are said to have been published before one that they followed:
+// the clock was set back, or somebody wrote another time there.
+func outOfOrder(ctx context.Context, db Verifiable, v *ledger.Verification) error {
+	runs, err := db.Runs(ctx)
+	var before *Run
+	for i := range runs {
+		run := &runs[i]
+		if run.State != Published {
+			continue
+		}
+		if before != nil && run.Published < before.Published {
+			_, manifests := db.Names()
+			v.Notes = append(v.Notes, ledger.Problem{
+				File: manifests, Run: run.ID, What: fmt.Sprintf("is of a run that is said to have been published before run %s, which it followed: a clock was set back, or somebody changed the time", before.ID),
+				Do: "what asks for the latest by run_published takes the other",
+			})
+		}
+		before = run
 	}
 	return err
 }
