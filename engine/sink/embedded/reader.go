@@ -108,3 +108,26 @@ func (db *database) CountOthers(ctx context.Context, runs []string) (n int64, er
 func (db *database) RowDigest(ctx context.Context, run string, columns []string) (table.Digest, error) {
 	return db.session.Digest(ctx, "SELECT "+strings.Join(quoted(columns), ", ")+" FROM "+db.table()+" WHERE "+db.runColumn()+" = ?", run)
 }
+
+// ViewDigest implements table.Verifiable.
+func (db *database) ViewDigest(ctx context.Context, run string, columns []string) (d table.Digest, there bool, err error) {
+	if there, err = db.hasView(ctx, "predictions"); err != nil || !there {
+		return 0, false, err
+	}
+	d, err = db.session.Digest(ctx, "SELECT "+strings.Join(quoted(columns), ", ")+" FROM "+db.own("predictions")+" WHERE "+db.runColumn()+" = ?", run)
+	return d, true, err
+}
+
+// ViewRuns implements table.Verifiable.
+func (db *database) ViewRuns(ctx context.Context) (runs []table.Run, there bool, err error) {
+	if there, err = db.hasView(ctx, "runs"); err != nil || !there {
+		return nil, false, err
+	}
+	runs, err = db.readRuns(ctx, "SELECT '', '', "+shownColumns+" FROM "+db.own("runs"))
+	return runs, true, err
+}
+
+func (db *database) hasView(ctx context.Context, name string) (bool, error) {
+	found, err := db.session.Describe(ctx, db.target.own(db.dialect, name))
+	return err == nil && found.There, err
+}

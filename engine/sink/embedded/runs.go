@@ -14,11 +14,20 @@ func (db *database) Runs(ctx context.Context) (runs []table.Run, err error) {
 	if db.absent {
 		return nil, nil
 	}
+	runs, err = db.readRuns(ctx, "SELECT job, manifest_sha256, "+shownColumns+" FROM "+db.own("run")+" ORDER BY published IS NULL, published, begun")
+	return table.InOrder(runs), err
+}
+
+// shownColumns are those of runs that the view has, too.
+const shownColumns = "run, state, live, parent, mode, model, model_sha256, rows_read, rows_scored, rows_rejected, rows_filtered, rows_written, started, finished, published"
+
+func (db *database) readRuns(ctx context.Context, sql string) (runs []table.Run, err error) {
 	err = db.inTx(ctx, func() error {
-		rows, err := db.session.Query(ctx, "SELECT run, state, live, job, manifest_sha256, parent, mode, model, model_sha256, rows_read, rows_scored, rows_rejected, rows_filtered, rows_written, started, finished, published FROM "+db.own("run")+" ORDER BY published IS NULL, published, begun")
+		rows, err := db.session.Query(ctx, sql)
 		for _, r := range rows {
 			runs = append(runs, table.Run{
-				ID: asText(r[0]), State: table.State(asText(r[1])), Live: asInt(r[2]) != 0, Job: asText(r[3]), SHA256: asText(r[4]), Published: asMicros(r[16]),
+				Job: asText(r[0]), SHA256: asText(r[1]),
+				ID: asText(r[2]), State: table.State(asText(r[3])), Live: asInt(r[4]) != 0 || r[4] == true, Published: asMicros(r[16]),
 				Shown: table.Shown{
 					Parent: asText(r[5]), Mode: ledger.Mode(asText(r[6])), Model: asText(r[7]), ModelSHA256: asText(r[8]),
 					Read: asRows(r[9]), Scored: asRows(r[10]), Rejected: asRows(r[11]), Filtered: asRows(r[12]), Written: asRows(r[13]),
@@ -28,7 +37,7 @@ func (db *database) Runs(ctx context.Context) (runs []table.Run, err error) {
 		}
 		return err
 	})
-	return table.InOrder(runs), err
+	return runs, err
 }
 
 // Count implements table.Database.

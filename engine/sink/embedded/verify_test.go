@@ -39,6 +39,9 @@ func TestVerifyFindsEdits(t *testing.T) {
 		{"what its row says of a run", "UPDATE LEDGERrun SET rows_read = 299, model_sha256 = NULL", true, "in model_sha256, rows_read", ""},
 		{"when it was, by its row", "UPDATE LEDGERrun SET started = '2020-01-01 00:00:00', finished = NULL, rows_filtered = NULL", true, "in started, finished, rows_filtered", ""},
 		{"that it was published at no time", "UPDATE LEDGERrun SET published = NULL", true, "has no time beside it (published)", ""},
+		{"a view that shows other scores", "DROP VIEW IF EXISTS LEDGERpredictions; CREATE VIEW LEDGERpredictions AS SELECT millrace_run, id, score * 2 AS score FROM scores", false, "its view predictions shows other rows of the run than the table has", ""},
+		{"a view that shows another model", "DROP VIEW IF EXISTS LEDGERruns; CREATE VIEW LEDGERruns AS SELECT run, state, live, started, finished, published, 'other.onnx' AS model, model_sha256, mode, parent, rows_read, rows_scored, rows_rejected, rows_filtered, rows_written FROM LEDGERrun", false, "its view runs does not show run ", ""},
+		{"views that nobody wants", "DROP VIEW IF EXISTS LEDGERpredictions; DROP VIEW IF EXISTS LEDGERruns", false, "", ""},
 		{"a manifest that was changed", "UPDATE LEDGERrun SET manifest = replace(manifest, '\"read\": 300', '\"read\": 301')", true, "was changed since it was published", ""},
 	} {
 		t.Run(c.says, func(t *testing.T) {

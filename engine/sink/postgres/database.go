@@ -256,23 +256,31 @@ func (db *database) Runs(ctx context.Context) (runs []table.Run, err error) {
 	if db.absent {
 		return nil, nil
 	}
+	runs, err = db.readRuns(ctx, "SELECT job, coalesce(manifest_sha256, ''), "+shownColumns+" FROM "+db.own("run")+" ORDER BY published NULLS LAST, begun")
+	return table.InOrder(runs), err
+}
+
+// shownColumns are those of runs that the view has, too.
+const shownColumns = "run, state, live, coalesce(parent, ''), coalesce(mode, ''), coalesce(model, ''), coalesce(model_sha256, '')," +
+	" coalesce(rows_read, -1), coalesce(rows_scored, -1), coalesce(rows_rejected, -1), coalesce(rows_filtered, -1), coalesce(rows_written, -1), started, finished, published"
+
+func (db *database) readRuns(ctx context.Context, sql string) (runs []table.Run, err error) {
 	err = db.inTx(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, "SELECT run, state, live, job, coalesce(manifest_sha256, ''), coalesce(parent, ''), coalesce(mode, ''), coalesce(model, ''), coalesce(model_sha256, ''),"+
-			" coalesce(rows_read, -1), coalesce(rows_scored, -1), coalesce(rows_rejected, -1), coalesce(rows_filtered, -1), coalesce(rows_written, -1), started, finished, published FROM "+db.own("run")+" ORDER BY published NULLS LAST, begun")
+		rows, err := tx.Query(ctx, sql)
 		if err != nil {
 			return err
 		}
 		runs, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (table.Run, error) {
 			var r table.Run
 			var started, finished, published pgtype.Timestamptz
-			err := row.Scan(&r.ID, &r.State, &r.Live, &r.Job, &r.SHA256, &r.Parent, &r.Mode, &r.Model, &r.ModelSHA256,
+			err := row.Scan(&r.Job, &r.SHA256, &r.ID, &r.State, &r.Live, &r.Parent, &r.Mode, &r.Model, &r.ModelSHA256,
 				&r.Read, &r.Scored, &r.Rejected, &r.Filtered, &r.Written, &started, &finished, &published)
 			r.Started, r.Finished, r.Published = micros(started), micros(finished), micros(published)
 			return r, err
 		})
 		return err
 	})
-	return table.InOrder(runs), err
+	return runs, err
 }
 
 // micros is a time in microseconds since 1970; 0 for null and for what is endless.

@@ -73,14 +73,10 @@ func (db *database) Names() (name, manifests string) {
 
 // Lacks implements table.Verifiable. What rows cannot be published to can still be read.
 func (db *database) Lacks(ctx context.Context, columns []string) (what string, err error) {
-	rows, err := db.control.Query(ctx, "SELECT attname::text FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped", db.target.Name())
-	if err != nil {
-		return "", db.failed(err)
-	}
-	has, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	has, err := db.columnsOf(ctx, db.target.Name())
 	switch {
 	case err != nil:
-		return "", db.failed(err)
+		return "", err
 	case len(has) == 0:
 		return "is gone", nil
 	}
@@ -90,6 +86,16 @@ func (db *database) Lacks(ctx context.Context, columns []string) (what string, e
 		}
 	}
 	return "", nil
+}
+
+// columnsOf are those of a table or view; none where there is no such.
+func (db *database) columnsOf(ctx context.Context, name string) ([]string, error) {
+	rows, err := db.control.Query(ctx, "SELECT attname::text FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped", name)
+	if err != nil {
+		return nil, db.failed(err)
+	}
+	has, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return has, db.failed(err)
 }
 
 // CountOthers implements table.Verifiable.
@@ -102,6 +108,31 @@ func (db *database) CountOthers(ctx context.Context, runs []string) (n int64, er
 func (db *database) RowDigest(ctx context.Context, run string, columns []string) (table.Digest, error) {
 	account, err := db.target.ReadDigest(ctx, db.control.PgConn(), db.rowsOf(run, columns))
 	return table.Digest(account.Digest), db.failed(err)
+}
+
+// ViewDigest implements table.Verifiable. The view calls the run's column run, unless the table
+// has another of that name.
+func (db *database) ViewDigest(ctx context.Context, run string, columns []string) (_ table.Digest, there bool, err error) {
+	has, err := db.columnsOf(ctx, db.own("predictions"))
+	if err != nil || len(has) == 0 {
+		return 0, false, err
+	}
+	by := "run"
+	if slices.Contains(has, db.target.RunColumn) {
+		by = db.target.RunColumn
+	}
+	account, err := db.target.ReadDigest(ctx, db.control.PgConn(), "SELECT "+quoted(columns)+" FROM "+db.own("predictions")+" WHERE "+quoted([]string{by})+" = "+literal(run))
+	return table.Digest(account.Digest), true, db.failed(err)
+}
+
+// ViewRuns implements table.Verifiable.
+func (db *database) ViewRuns(ctx context.Context) (_ []table.Run, there bool, err error) {
+	has, err := db.columnsOf(ctx, db.own("runs"))
+	if err != nil || len(has) == 0 {
+		return nil, false, err
+	}
+	runs, err := db.readRuns(ctx, "SELECT '', '', "+shownColumns+" FROM "+db.own("runs"))
+	return runs, true, err
 }
 
 // rowsOf is a query of the table's rows of a run, as their digest is of them.

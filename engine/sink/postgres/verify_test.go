@@ -28,6 +28,10 @@ func TestVerifyFindsEdits(t *testing.T) {
 		{"what its row says of a run", "UPDATE %[1]s_millrace.run SET rows_read = 1, model_sha256 = NULL", "in model_sha256, rows_read", ""},
 		{"when it was, by its row", "UPDATE %[1]s_millrace.run SET started = started - interval '1 day', finished = 'infinity', rows_filtered = NULL", "in started, finished, rows_filtered", ""},
 		{"that it was published at no time", "UPDATE %[1]s_millrace.run SET published = NULL", "has no time beside it (published)", ""},
+		{"a view that shows other scores", "CREATE OR REPLACE VIEW %[1]s_millrace.predictions AS SELECT t.millrace_run AS run, t.id, t.score * 2 AS score, r.finished AS run_finished, r.published AS run_published, r.model AS run_model, r.model_sha256 AS run_model_sha256 FROM %[1]s t JOIN %[1]s_millrace.run r ON r.run = t.millrace_run", "its view predictions shows other rows of the run than the table has", ""},
+		{"a view that shows another model", "DROP VIEW %[1]s_millrace.runs; CREATE VIEW %[1]s_millrace.runs AS SELECT run, state, live, started, finished, published, 'other.onnx' AS model, model_sha256, mode, parent, rows_read, rows_scored, rows_rejected, rows_filtered, rows_written FROM %[1]s_millrace.run", "its view runs does not show run ", ""},
+		{"a view that cannot be read", "DROP VIEW %[1]s_millrace.predictions; CREATE VIEW %[1]s_millrace.predictions AS SELECT id FROM %[1]s", "", "its view predictions cannot be read"},
+		{"views that nobody wants", "DROP VIEW %[1]s_millrace.predictions; DROP VIEW %[1]s_millrace.runs", "", ""},
 		{"a manifest that was changed", `UPDATE %[1]s_millrace.run SET manifest = replace(manifest::text, '"read": 1200', '"read": 1201')::json`, "was changed since it was published", ""},
 	} {
 		t.Run(c.says, func(t *testing.T) {

@@ -23,6 +23,11 @@ type Verifiable interface {
 	CountOthers(ctx context.Context, runs []string) (int64, error)
 	// RowDigest is the digest of the rows of a run, as its parts recorded it.
 	RowDigest(ctx context.Context, run string, columns []string) (Digest, error)
+	// ViewDigest is that digest of what the view predictions shows of a run, and ViewRuns are
+	// the runs that the view runs shows, in any order and without what it does not have; there
+	// is false where there is no such view.
+	ViewDigest(ctx context.Context, run string, columns []string) (digest Digest, there bool, err error)
+	ViewRuns(ctx context.Context) (runs []Run, there bool, err error)
 	// Names are those of the table, and of the column of manifests, for messages.
 	Names() (table, manifests string)
 }
@@ -170,7 +175,12 @@ func Verify(ctx context.Context, db Verifiable, h *ledger.History, opts ledger.V
 	if err := others(ctx, db, v); err != nil {
 		return nil, err
 	}
-	if err := outOfOrder(ctx, db, v); err != nil {
+	runs, err := db.Runs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	outOfOrder(db, runs, v)
+	if err := checkRunsView(ctx, db, runs, v); err != nil {
 		return nil, err
 	}
 	return v, v.AddStanding(ctx, h, opts)
@@ -193,8 +203,8 @@ func others(ctx context.Context, db Verifiable, v *ledger.Verification) error {
 
 // outOfOrder notes runs that are said to have been published before one that they followed:
 // the clock was set back, or somebody wrote another time there.
-func outOfOrder(ctx context.Context, db Verifiable, v *ledger.Verification) error {
-	runs, err := db.Runs(ctx)
+func outOfOrder(db Verifiable, runs []Run, v *ledger.Verification) {
+	_, manifests := db.Names()
 	var before *Run
 	for i := range runs {
 		run := &runs[i]
@@ -202,7 +212,6 @@ func outOfOrder(ctx context.Context, db Verifiable, v *ledger.Verification) erro
 			continue
 		}
 		if before != nil && run.Published < before.Published {
-			_, manifests := db.Names()
 			v.Notes = append(v.Notes, ledger.Problem{
 				File: manifests, Run: run.ID, What: fmt.Sprintf("is of a run that is said to have been published before run %s, which it followed: a clock was set back, or somebody changed the time", before.ID),
 				Do: "what asks for the latest by run_published takes the other",
@@ -210,7 +219,41 @@ func outOfOrder(ctx context.Context, db Verifiable, v *ledger.Verification) erro
 		}
 		before = run
 	}
-	return err
+}
+
+// remake is what to do about a view, which nobody needs but those who look at it.
+const remake = "drop it: the next run that publishes makes it again"
+
+// checkRunsView compares what the view runs shows with what it is to be made from.
+func checkRunsView(ctx context.Context, db Verifiable, runs []Run, v *ledger.Verification) error {
+	table, _ := db.Names()
+	shown, there, err := db.ViewRuns(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
+		v.Notes = append(v.Notes, ledger.Problem{File: table, What: fmt.Sprintf("its view runs cannot be read: %v", err), Do: remake})
+		return nil
+	case !there:
+		return nil
+	}
+	want := map[Run]int{}
+	for _, r := range runs {
+		if r.State != Staged {
+			r.Job, r.SHA256 = "", "" // which it does not have
+			want[r]++
+		}
+	}
+	for _, r := range shown {
+		want[r]--
+	}
+	for r, n := range want {
+		if n != 0 {
+			v.Problems = append(v.Problems, ledger.Problem{File: table, Run: r.ID, What: fmt.Sprintf("its view runs does not show run %s as it was", r.ID), Do: remake})
+			break // of a run that is shown otherwise there are two
+		}
+	}
+	return nil
 }
 
 // comparison is that of the table's rows of a run with its manifest.
@@ -261,8 +304,26 @@ func (c *comparison) compare(ctx context.Context, v *ledger.Verification) error 
 		return nil
 	}
 	now, err := c.db.RowDigest(ctx, c.run.Run, names)
-	if err == nil && now != was {
+	if err != nil {
+		return err
+	}
+	if now != was {
 		bad("has other values than the run wrote: the digest of its rows is %s, and was %s", now, was)
 	}
-	return err
+	return c.compareView(ctx, v, names, now)
+}
+
+// compareView compares the rows that the view predictions shows of the run with the table's.
+func (c *comparison) compareView(ctx context.Context, v *ledger.Verification, columns []string, has Digest) error {
+	table, _ := c.db.Names()
+	shown, there, err := c.db.ViewDigest(ctx, c.run.Run, columns)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
+		v.Notes = append(v.Notes, ledger.Problem{File: table, Run: c.run.Run, What: fmt.Sprintf("its view predictions cannot be read: %v", err), Do: remake})
+	case there && shown != has:
+		v.Problems = append(v.Problems, ledger.Problem{File: table, Run: c.run.Run, What: "its view predictions shows other rows of the run than the table has", Do: remake})
+	}
+	return nil
 }
