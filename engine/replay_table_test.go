@@ -293,6 +293,31 @@ func TestReplayOfFloatsInNumeric(t *testing.T) {
 	}
 }
 
+// Columns that a table has in types of its own are read whatever the run had them as: texts of
+// dictionaries in char(n) and enumerations, and nulls in types that are not read.
+func TestReplayOfColumnsOfOtherTypes(t *testing.T) {
+	slow(t)
+	dir, table := t.TempDir(), postgresTable(t)
+	words := &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.BinaryTypes.String}
+	writeSpans(t, filepath.Join(dir, "in.arrow"), nil,
+		named{"who", fromJSON(t, words, `["a","bc","a"]`)},
+		named{"colour", fromJSON(t, words, `["red","green",null]`)},
+		named{"took", fromJSON(t, arrow.Null, `[null,null,null]`)},
+		named{"a", fromJSON(t, arrow.PrimitiveTypes.Float32, "[1,2,3]")})
+	table.do(t, "CREATE TYPE colours AS ENUM ('red', 'green'); CREATE TABLE scores (who char(5), colour colours, took interval, y real, millrace_run text)")
+	mustRun(t, engine.Options{
+		Model: onnxtest.Write(t, onnxtest.Identity(pb.TensorProto_FLOAT, "N", 1)), Bind: map[string][]string{"x": {"a"}},
+		Inputs: []string{filepath.Join(dir, "in.arrow")}, Output: table.output, IDs: []string{"who", "colour"}, Keep: []string{"took"},
+	})
+	for row, where := range [][]engine.Condition{{{Column: "colour", Value: "red"}}, {{Column: "who", Value: "bc"}}} {
+		opts := tableReplay(t, table.output, 0)
+		opts.Where = where
+		if r := replay(t, opts); r.Equal != 1 || r.Rows[0].InputRow != int64(row) {
+			t.Errorf("%v: %+v; want row %d, equal", where, r, row)
+		}
+	}
+}
+
 // Predictions that are texts stay readable when what they were read from is closed: the rows
 // of a table, and a mapped file whose one row is all of a record batch.
 func TestReplayOfTextPredictions(t *testing.T) {

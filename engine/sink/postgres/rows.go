@@ -22,10 +22,16 @@ func (Destination) RowsOf(output string, q sink.RowQuery) (string, error) {
 }
 
 // asText casts columns of texts, which may be of types that not every text is of, such as
-// enumerations, with which the server compares no other, or have blanks behind them (char(n)).
+// enumerations, with which the server compares no other, or have blanks behind them (char(n));
+// and columns of nulls, which may be of types that are not read.
 func asText(c ledger.Column) string {
 	name := query.QuoteName(c.Name)
-	if strings.HasSuffix(c.Type, "utf8") || c.Type == "string_view" {
+	is, dictionary := strings.CutPrefix(c.Type, "dictionary<values=")
+	if dictionary {
+		is, _, _ = strings.Cut(is, ",")
+	}
+	switch is {
+	case "utf8", "large_utf8", "string_view", "null":
 		return "CAST(" + name + " AS text)"
 	}
 	return name
