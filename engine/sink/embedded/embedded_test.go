@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -244,6 +245,31 @@ func TestColumnOfNulls(t *testing.T) {
 			t.Errorf("a column that is NOT NULL: %v", err)
 		}
 	})
+}
+
+// TestReplaceOfUniqueRows: rows with the keys of those that they replace are none that are there
+// twice, whatever keeps the keys apart.
+func TestReplaceOfUniqueRows(t *testing.T) {
+	for _, unique := range []string{
+		"CREATE TABLE scores (millrace_run TEXT, id BIGINT PRIMARY KEY, score DOUBLE)",
+		"CREATE TABLE scores (millrace_run TEXT, id BIGINT, score DOUBLE, UNIQUE (id))",
+		"CREATE TABLE scores (millrace_run TEXT, id BIGINT, score DOUBLE); CREATE UNIQUE INDEX ids ON scores (id)",
+	} {
+		each(t, func(t *testing.T, j job) {
+			t.Helper()
+			j.do(t, unique)
+			j.ifExists = ledger.IfExistsReplace
+			for i, name := range []string{"a", "bb", "ccc"} {
+				j.name, j.from = name, 100*i // of 300 rows, two thirds of the run's before too
+				if _, err := j.run(context.Background()); err != nil {
+					t.Fatalf("%s: run %d: %v", unique, i, err)
+				}
+				if got, want := j.ask(t, "SELECT count(*) FROM scores WHERE id >= "+strconv.Itoa(j.from)), "300"; got != want {
+					t.Errorf("%s: the table has %s rows of run %d; want %s", unique, got, i, want)
+				}
+			}
+		})
+	}
 }
 
 // TestTriggerTakesRows: rows that a table's own trigger takes away are the table's fault.

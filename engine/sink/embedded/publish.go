@@ -146,8 +146,13 @@ func (db *database) stagedSchema(ctx context.Context, run string) (shape, error)
 
 // move copies the staged rows to a table that is there.
 func (db *database) move(ctx context.Context, staged string, columns []string) error {
+	list := strings.Join(columns, ", ")
+	sql := "INSERT INTO " + db.table() + " (" + list + ") SELECT " + list + " FROM " + staged
 	if db.ifExists == ledger.IfExistsReplace {
-		if err := db.exec(ctx, "DELETE FROM "+db.table()); err != nil {
+		// DuckDB reads the indexes of a file that was opened when rows are first inserted, and
+		// a unique one that it had not read yet does not see which rows are deleted before:
+		// their keys would be there twice. So no rows are inserted first.
+		if err := db.exec(ctx, sql+" WHERE false", "DELETE FROM "+db.table()); err != nil {
 			return err
 		}
 		kept, err := db.one(ctx, "SELECT 1 FROM "+db.table()+" LIMIT 1")
@@ -158,8 +163,6 @@ func (db *database) move(ctx context.Context, staged string, columns []string) e
 			return fmt.Errorf("table %q: %w: it has rows after all of them were deleted: a trigger of its own keeps them; drop that, or use --if-exists append or upsert", db.target.name, ErrTable)
 		}
 	}
-	list := strings.Join(columns, ", ")
-	sql := "INSERT INTO " + db.table() + " (" + list + ") SELECT " + list + " FROM " + staged
 	if db.ifExists == ledger.IfExistsUpsert {
 		sql = db.dialect.Upsert(Upsert{Staged: staged, Table: db.table(), Columns: columns, IDs: quoted(db.ids)})
 	}
