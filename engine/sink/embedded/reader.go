@@ -80,8 +80,11 @@ func (db *database) Lacks(ctx context.Context, columns []string) (what string, e
 	if err != nil {
 		return "", err
 	}
-	if !found.There {
+	switch {
+	case !found.There:
 		return "is gone", nil
+	case found.Foreign != "":
+		return "is " + found.Foreign + " now, and was a table", nil
 	}
 	for _, c := range append([]string{db.target.runColumn}, columns...) {
 		if found.column(c) == nil {

@@ -34,6 +34,7 @@ func TestVerifyFindsEdits(t *testing.T) {
 		{"a row of another run", "UPDATE scores SET millrace_run = 'x' WHERE id = 7", false, "has 299 rows of the run", "has 1 rows of no live run"},
 		{"a column that is gone", "ALTER TABLE scores DROP COLUMN score", false, `has no column "score" any more`, ""},
 		{"the table", "DROP TABLE scores", false, "is gone", ""},
+		{"a view in the place of the table", "DROP VIEW IF EXISTS LEDGERpredictions; ALTER TABLE scores RENAME TO below; CREATE VIEW scores AS SELECT * FROM below", false, "a view now, and was a table", ""},
 		{"a run that is said to be replaced, and whose rows are gone", "UPDATE LEDGERrun SET live = 0; DELETE FROM scores", false, "marked as replaced (live), and no run replaced it", ""},
 		{"and that its rows are missing", "UPDATE LEDGERrun SET live = 0; DELETE FROM scores", false, "has 0 rows of the run, which wrote 300", ""},
 		{"what its row says of a run", "UPDATE LEDGERrun SET rows_read = 299, model_sha256 = NULL", true, "in model_sha256, rows_read", ""},
