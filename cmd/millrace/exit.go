@@ -17,6 +17,7 @@ import (
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/duckdb"
 	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/io/lines"
 	"github.com/millrace/millrace/io/postgres/pgrows"
 	"github.com/millrace/millrace/io/query"
 	"github.com/millrace/millrace/io/spool"
@@ -71,7 +72,7 @@ func exitCode(err error) int {
 	case is(ledger.ErrInputChanged):
 		return exitInput
 	case is(engine.ErrUsage, jobfile.ErrJob, ledger.ErrOtherJob, ort.ErrLibrary, ort.ErrProvider, bench.ErrIncomparable, bench.ErrRecords,
-		secret.ErrGiven, query.ErrURI, query.ErrOrder, query.ErrStatement, duckdb.ErrNotBuilt):
+		secret.ErrGiven, lines.ErrOptions, query.ErrURI, query.ErrOrder, query.ErrStatement, duckdb.ErrNotBuilt):
 		return exitUsage
 	case is(ort.ErrOutOfMemory, ort.ErrDevice, engine.ErrMemory):
 		return exitDevice

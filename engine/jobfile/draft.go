@@ -69,7 +69,10 @@ func (d *draft) readData(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	data, err := dataset.Open(ctx, listing.Files, dataset.Options{Partitions: dataset.Partitions{Auto: true}, Stores: d.opts.Stores, Format: as, Lines: d.opts.Lines})
+	data, err := dataset.Open(ctx, listing.Files, dataset.Options{
+		Partitions: dataset.Partitions{Auto: true}, Stores: d.opts.Stores, Format: as, Lines: d.opts.Lines,
+		Drift: dataset.DriftIsKept, // the plan of the draft refuses what differs in columns that the job needs
+	})
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,9 @@ package jobfile
 
 import (
 	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -11,7 +14,10 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/lines"
+	pb "github.com/millrace/millrace/models/onnxpb"
+	"github.com/millrace/millrace/models/onnxpb/onnxtest"
 )
 
 // TestDraftKeepsWhatWasSaidOfLines: every option of files of lines comes back from the file
@@ -51,6 +57,33 @@ func TestDraftKeepsWhatWasSaidOfLines(t *testing.T) {
 	(&draft{opts: engine.Options{InputFormat: "auto", Lines: lines.Options{Encoding: "utf-8", Decimal: "."}}}).lines(&b)
 	if b.Len() > 0 {
 		t.Errorf("of what nobody said there is %q", b.String())
+	}
+}
+
+// A draft is of what the job needs: files may differ in other columns, and an input of one value a row is
+// made of the feature that was named, though none has the input's name.
+func TestDraftOfOneFeatureAndFilesThatDiffer(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"a.csv": "id,u\n1,0.5\n", "b.csv": "id,u,later\n2,1.5,x\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	opts := engine.Options{Model: onnxtest.Write(t, onnxtest.Identity(pb.TensorProto_DOUBLE, "N", 1)), Inputs: []string{dir}, Features: []string{"u"}}
+	text, _, err := Draft(t.Context(), opts, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	job, err := decode(string(text), nil)
+	if err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	if len(job.Features) != 1 || job.Features[0].Column != "u" {
+		t.Errorf("features = %+v; want u, in\n%s", job.Features, text)
+	}
+	opts.IDs = []string{"later"}
+	if _, _, err := Draft(t.Context(), opts, dir); !errors.Is(err, dataset.ErrSchema) && !errors.Is(err, engine.ErrUsage) {
+		t.Errorf("Draft() with an id that one file lacks = %v; want ErrSchema or ErrUsage", err)
 	}
 }
 

@@ -149,7 +149,7 @@ func (d *draft) inputs(b *bytes.Buffer) {
 				bound = true
 			}
 			fmt.Fprintf(b, "  %s: %s\n", yamlText(binding.Input.Name), flowList(columns))
-		case binding.Form == batcher.Matrix:
+		case binding.Form == batcher.Matrix || binding.Features[0].Column != binding.Input.Name: // one column can be a list too
 			fmt.Fprintf(b, "# What input %s is made of, in the model's order: columns, or features that\n# are made from columns (docs/features.md).\n", comment(quoted(binding.Input.Name)))
 			columns, notes := make([]string, len(binding.Features)), make([]string, len(binding.Features))
 			for i, f := range binding.Features {
