@@ -63,6 +63,7 @@ func TestDecode(t *testing.T) {
 		},
 		{"one text is a list of one", "ids: id\nkeep: [a, 'b,c']\n", nil, Job{IDs: OneOrMore{"id"}, Keep: OneOrMore{"a", "b,c"}}},
 		{"CRLF and a byte order mark", "\ufeffmodel: /m\r\nids: id\r\n", nil, Job{Model: "/m", IDs: OneOrMore{"id"}}},
+		{"CRLF in quotes is a blank, as LF is", "where: 'a > 1\r\n  && b'\r\noutput_prefix: \"p\r\n  q\"\r\n", nil, Job{Where: "a > 1 && b", OutputPrefix: "p q"}},
 		{"JSON is YAML", `{"model": "/m", "tf32": true}`, nil, Job{Model: "/m", TF32: true}},
 		{"what looks like YAML 1.1's booleans and dates is text", "keep: [no, on, y, 2026-11-22, 1_000, 12:30]\n", nil, Job{Keep: OneOrMore{"no", "on", "y", "2026-11-22", "1_000", "12:30"}}},
 		{"numbers in each form of the core schema", "workers: 0x10\nreaders: 0o17\npart_rows: 010\n", nil, Job{Workers: 16, Readers: 15, PartRows: 10}},

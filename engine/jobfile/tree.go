@@ -67,6 +67,7 @@ func parseYAML(s *source, text []byte) (root *node) {
 		}
 	}()
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")) // a line's end to YAML, and to the parser no blank in quotes
 	if !checkText(s, text) || !checkTokens(s, lexer.Tokenize(string(text))) {
 		return nil
 	}
