@@ -122,6 +122,9 @@ func shorten(problems []error, in *models.Value) []error {
 func (b *binder) entry(in *models.Value, name string) (entry, error) {
 	column := name
 	if p := b.program(name); p != nil {
+		if p.Unfit() {
+			return entry{}, fmt.Errorf("feature %q for model input %q does not fit the data", name, in.Name)
+		}
 		bare, ok := p.Column()
 		if !ok {
 			return entry{name: name, program: p}, nil

@@ -14,10 +14,12 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
+	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/batcher/feature"
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/io/lines"
 	pb "github.com/millrace/millrace/models/onnxpb"
 	"github.com/millrace/millrace/models/onnxpb/onnxtest"
 )
@@ -170,5 +172,40 @@ func TestFeaturesThatReject(t *testing.T) {
 	opts.FeatureSpecs = specsOf(t, `[{"name": "delay", "column": "dela", "transforms": [{"abs": {}}]}]`)
 	if _, err := run(t, opts); !errors.Is(err, engine.ErrUsage) || !strings.Contains(err.Error(), `(did you mean "delay"?)`) {
 		t.Errorf("run() = %v; want ErrUsage that names the nearest column", err)
+	}
+}
+
+// A feature that no model takes asks nothing of the data: rows that were rejected have not its
+// columns, and lines that are read again for a replay not their types.
+func TestFeaturesThatNobodyTakes(t *testing.T) {
+	dir := t.TempDir()
+	in := filepath.Join(dir, "in.csv")
+	if err := os.WriteFile(in, []byte("id,x,code\n0,-1,007\n1,,008\n2,-3,009\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	opts := engine.Options{
+		Model: onnxtest.Write(t, onnxtest.Identity(pb.TensorProto_FLOAT, "N", 1)), Inputs: []string{in}, Output: filepath.Join(dir, "out"), IDs: []string{"id"},
+		Lines: lines.Options{Types: []lines.ColumnType{{Name: "code", Type: arrow.PrimitiveTypes.Int64}}},
+		FeatureSpecs: specsOf(t, `[
+			{"name": "left", "column": "code", "transforms": [{"abs": {}}]},
+			{"name": "half", "column": "left", "transforms": [{"scale": {"multiply": 0.5, "add": 0}}]},
+			{"name": "size", "column": "x", "transforms": [{"abs": {}}]}]`),
+		Features: []string{"size"}, OnBadRow: engine.BadReject, MaxRejects: -1,
+	}
+	if s := mustRun(t, opts); s.Rows.Scored != 2 || s.Rows.Rejected != 1 {
+		t.Fatalf("rows = %+v; want 2 scored and 1 rejected", s.Rows)
+	}
+	if r := replay(t, replayOf(t, opts.Output, 2)); len(r.Rows) != 1 || r.Equal != 1 || r.Err() != nil {
+		t.Errorf("replay of a row = %+v; want it equal", r)
+	}
+	again := opts
+	again.Inputs, again.Lines, again.Output = []string{rejectsOf(t, opts.Output)}, lines.Options{}, filepath.Join(dir, "again")
+	again.Nulls.Default = batcher.NullPolicy{Action: batcher.NullNaN}
+	if s := mustRun(t, again); s.Rows.Scored != 1 {
+		t.Errorf("rows of the rejects = %+v; want 1 scored", s.Rows)
+	}
+	again.Features, again.Output = []string{"half"}, filepath.Join(dir, "half")
+	if _, err := engine.NewPlan(t.Context(), again); !errors.Is(err, engine.ErrUsage) || !strings.Contains(err.Error(), `feature "left": no column or earlier feature "code"`) {
+		t.Errorf("a feature whose column is not there = %v; want ErrUsage that names it", err)
 	}
 }

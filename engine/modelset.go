@@ -80,9 +80,11 @@ func (p *Plan) asRun() []*models.Model {
 // bindModels fits the inputs of all models to the columns.
 func (p *Plan) bindModels(schema *arrow.Schema) error {
 	p.Binding = &batcher.Plan{}
-	// Once for all models, so that they share what they make of columns alike.
-	programs, err := feature.Compile(p.Options.FeatureSpecs, schema)
-	if err != nil { // what the data lacks of it, they lack for what was written
+	// Once for all models, so that they share what they make of columns alike. Features that no model
+	// takes need not fit the data: it may be rejected rows, or text that is read again for a replay,
+	// which have the columns and types that a run needed.
+	programs, unfit, err := feature.Fit(p.Options.FeatureSpecs, schema)
+	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUsage, err)
 	}
 	var problems []error
@@ -101,6 +103,9 @@ func (p *Plan) bindModels(schema *arrow.Schema) error {
 		problems, called = append(problems, m.named(err)), append(called, names...)
 	}
 	if err := errors.Join(problems...); err != nil {
+		if unfit != nil { // what the data lacks of a feature, it lacks for what was written
+			return fmt.Errorf("%w: %w", ErrUsage, unfit)
+		}
 		return err
 	}
 	if err := p.checkPolicyNames(called); err != nil {

@@ -1,6 +1,7 @@
 package feature
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -22,6 +23,17 @@ const maxInputs = 1 << 10
 // error wraps ErrFeature and joins every problem found; each names the feature, the
 // transform and what to do.
 func Compile(specs []Feature, schema *arrow.Schema) ([]*Program, error) {
+	programs, unfit, err := Fit(specs, schema)
+	if err := cmp.Or(err, unfit); err != nil {
+		return nil, err
+	}
+	return programs, nil
+}
+
+// Fit is Compile for who may take some of the features alone: where a feature, or one that it is made
+// of, does not fit the schema, its program is Unfit, and unfit says all that Compile's error does.
+// err is of features that are not written as they must be, whatever the schema; there are no programs then.
+func Fit(specs []Feature, schema *arrow.Schema) (programs []*Program, unfit, err error) {
 	c := compiler{schema: schema}
 	for _, f := range specs {
 		if f.Name == "" {
@@ -37,10 +49,19 @@ func Compile(specs []Feature, schema *arrow.Schema) ([]*Program, error) {
 		}
 		c.done = append(c.done, p)
 	}
-	if len(c.problems) > 0 {
-		return nil, fmt.Errorf("%w: %w", ErrFeature, errors.Join(c.problems...))
+	if len(c.problems) == 0 {
+		return c.done, nil, nil
 	}
-	return c.done, nil
+	problems := fmt.Errorf("%w: %w", ErrFeature, errors.Join(c.problems...))
+	if c.miswritten {
+		return nil, nil, problems
+	}
+	for i, p := range c.done {
+		if p == nil {
+			c.done[i] = &Program{feature: c.specs[i], unfit: true}
+		}
+	}
+	return c.done, problems, nil
 }
 
 type compiler struct {
@@ -49,6 +70,14 @@ type compiler struct {
 	done     []*Program // those before the current one; nil where there were problems
 	clocks   map[clockKey]*Program
 	problems []error
+	// miswritten says that one of the problems is none of the schema's.
+	miswritten bool
+}
+
+// wrong notes what is wrong with the current feature, whatever the schema.
+func (c *compiler) wrong(err error) {
+	c.miswritten = true
+	c.bad(err)
 }
 
 // bad notes a problem of the current feature.
@@ -66,20 +95,20 @@ func (c *compiler) compile(at int) *Program {
 	f := c.specs[at]
 	for i := range c.specs[:at] {
 		if c.specs[i].Name == f.Name && f.Name != "" {
-			c.bad(fmt.Errorf("the name stands twice, for features %d and %d; give one of them another", i+1, at+1))
+			c.wrong(fmt.Errorf("the name stands twice, for features %d and %d; give one of them another", i+1, at+1))
 		}
 	}
 	sources := f.Columns
 	switch {
 	case f.Column == "" && len(f.Columns) == 0:
-		c.bad(errors.New("has neither column nor columns"))
+		c.wrong(errors.New("has neither column nor columns"))
 	case f.Column != "" && len(f.Columns) > 0:
-		c.bad(errors.New("has both column and columns; columns is for ratio, diff, product and haversine"))
+		c.wrong(errors.New("has both column and columns; columns is for ratio, diff, product and haversine"))
 	case len(f.Columns) > maxInputs:
-		c.bad(fmt.Errorf("has %d columns; %d are the most", len(f.Columns), maxInputs))
+		c.wrong(fmt.Errorf("has %d columns; %d are the most", len(f.Columns), maxInputs))
 		sources = nil
 	case f.Name == "":
-		c.bad(errors.New("is made of several columns, so it needs a name"))
+		c.wrong(errors.New("is made of several columns, so it needs a name"))
 	}
 	if f.Column != "" {
 		sources = []string{f.Column}
@@ -151,7 +180,7 @@ func (c *compiler) chain(p *Program) {
 	for i := range steps {
 		name, err := steps[i].Transform()
 		if names[i] = name; err != nil {
-			c.bad(fmt.Errorf("transform %d %w", i+1, err))
+			c.wrong(fmt.Errorf("transform %d %w", i+1, err))
 			whole = false
 		}
 	}
@@ -160,7 +189,7 @@ func (c *compiler) chain(p *Program) {
 	}
 	if len(p.inputs) > 1 || len(p.feature.Columns) > 0 {
 		if len(steps) == 0 || !steps[0].combines() {
-			c.bad(errors.New("has columns, and its first transform is not one of ratio, diff, product and haversine, which combine them"))
+			c.wrong(errors.New("has columns, and its first transform is not one of ratio, diff, product and haversine, which combine them"))
 			return
 		}
 		in := make([]valueType, len(p.inputs))

@@ -6,7 +6,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 )
 
-// Program is a feature that is known to fit a schema. It is immutable.
+// Program is a feature that is known to fit a schema, unless it is Unfit. It is immutable.
 type Program struct {
 	feature Feature
 	inputs  []input
@@ -16,6 +16,7 @@ type Program struct {
 
 	columns []string
 	rejects bool
+	unfit   bool
 }
 
 // input is a column, or another feature's values.
@@ -45,6 +46,10 @@ func (p *Program) Name() string { return p.feature.Name }
 
 // Hidden says that only other features use it.
 func (p *Program) Hidden() bool { return p.feature.Hidden }
+
+// Unfit says that the feature, or one that it is made of, does not fit the schema: it has a name
+// and nothing else.
+func (p *Program) Unfit() bool { return p.unfit }
 
 // Column is the column that the feature is, as it is; ok is false for one that is
 // computed.

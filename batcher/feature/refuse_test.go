@@ -88,6 +88,24 @@ func TestCompileRefuses(t *testing.T) {
 	}
 }
 
+// TestFit: features that do not fit the schema, and those made of them, are unfit beside the others; of features that
+// are not written as they must be there are no programs, whoever takes them.
+func TestFit(t *testing.T) {
+	specs := []feature.Feature{{Column: "nothing"}, {Name: "delay", Column: "delay"}, {Name: "of it", Column: "nothing", Hidden: true}}
+	programs, unfit, err := feature.Fit(specs, refuseSchema)
+	if err != nil || !errors.Is(unfit, feature.ErrFeature) || len(programs) != len(specs) {
+		t.Fatalf("Fit() = %v, %v, %v; want %d programs and what does not fit", programs, unfit, err, len(specs))
+	}
+	for i, want := range []bool{true, false, true} {
+		if p := programs[i]; p.Unfit() != want || p.Hidden() != specs[i].Hidden {
+			t.Errorf("%s: Unfit() = %t, Hidden() = %t; want %t, %t", p.Name(), p.Unfit(), p.Hidden(), want, specs[i].Hidden)
+		}
+	}
+	if programs, unfit, err := feature.Fit(append(specs, specs[1]), refuseSchema); !errors.Is(err, feature.ErrFeature) || programs != nil || unfit != nil {
+		t.Errorf("Fit() of a name that stands twice = %v, %v, %v; want ErrFeature alone", programs, unfit, err)
+	}
+}
+
 // TestCompileNames: what programs call their values, and what they read.
 func TestCompileNames(t *testing.T) {
 	const specs = `[
