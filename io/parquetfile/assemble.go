@@ -183,6 +183,7 @@ func (a *assembler) fixedSize(t *arrow.FixedSizeListType, child arrow.ArrayData,
 	if int64(lists)*int64(size) > math.MaxInt32 {
 		return child, fmt.Errorf("%w: %d lists of %d values in one chunk; read fewer rows at a time", format.ErrBudget, lists, size)
 	}
+	mem := zeroed{a.mem} // arrow-go leaves the bits after a bitmap's last as they were
 	values := array.MakeFromData(child)
 	defer values.Release()
 	var pieces []arrow.Array
@@ -197,13 +198,13 @@ func (a *assembler) fixedSize(t *arrow.FixedSizeListType, child arrow.ArrayData,
 			to++
 		}
 		if isNull(from) {
-			pieces = append(pieces, array.MakeArrayOfNull(zeroed{a.mem}, t.Elem(), (to-from)*int(size)))
+			pieces = append(pieces, array.MakeArrayOfNull(mem, t.Elem(), (to-from)*int(size)))
 		} else {
 			pieces = append(pieces, array.NewSlice(values, int64(ends[from]), int64(ends[to])))
 		}
 		from = to
 	}
-	joined, err := array.Concatenate(pieces, a.mem)
+	joined, err := array.Concatenate(pieces, mem)
 	if err != nil {
 		return child, damaged("%v", err)
 	}

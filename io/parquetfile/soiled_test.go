@@ -71,3 +71,39 @@ func TestNullsInUsedMemory(t *testing.T) {
 		}
 	}
 }
+
+// The bits after the last of a bitmap are zero, whatever was in the memory: what writes them
+// out writes the same bytes each time.
+func TestBitsAfterTheLastInUsedMemory(t *testing.T) {
+	inner := arrow.FixedSizeListOf(3, arrow.PrimitiveTypes.Float32)
+	column := fromJSON(t, memory.DefaultAllocator, inner, `[[1, 2, 3], null, [4, null, 6]]`)
+	defer column.Release()
+	batch := array.NewRecordBatch(arrow.NewSchema([]arrow.Field{{Name: "c", Type: inner, Nullable: true}}, nil), []arrow.Array{column}, 3)
+	defer batch.Release()
+	path := filepath.Join(t.TempDir(), "f.parquet")
+	if err := writeTo(path, format.WriteOptions{}, batch); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Open(path, format.ReadOptions{Allocator: &soiled{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	err = r.ReadSpan(t.Context(), 0, []int{0}, func(b arrow.RecordBatch) error {
+		lists := b.Column(0).Data()
+		for _, d := range []arrow.ArrayData{lists, lists.Children()[0]} {
+			bits := d.Buffers()[0].Bytes()
+			if last := bits[len(bits)-1] >> (d.Len() % 8); last != 0 {
+				t.Errorf("%d bits of %s end in %08b", d.Len(), d.DataType(), bits[len(bits)-1])
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
