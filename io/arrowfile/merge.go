@@ -10,6 +10,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
+	"github.com/millrace/millrace/internal/nulls"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -155,7 +156,7 @@ func EmptyRecord(schema *arrow.Schema, mem memory.Allocator) arrow.RecordBatch {
 // has a row: of none, arrow-go makes the offsets of large lists within lists and maps too
 // short, and its writer panics at them (18.8.0).
 func withoutRows(t arrow.DataType, mem memory.Allocator) arrow.Array {
-	row := array.MakeArrayOfNull(mem, t, 1)
+	row := nulls.Array(mem, t, 1)
 	defer row.Release()
 	return array.NewSlice(row, 0, 0)
 }

@@ -64,6 +64,12 @@ func TestMergedDictionaries(t *testing.T) {
 				arrow.Field{Name: "z", Type: arrow.ListOf(arrow.LargeListOf(text)), Nullable: true}),
 			[]string{`[{"x": "a", "y": [{"key": "k", "value": [1]}], "z": null}]`, `[]`, `[{"x": "b", "y": null, "z": [["q"], []]}]`},
 		},
+		{
+			arrow.StructOf(
+				arrow.Field{Name: "x", Type: text, Nullable: true},
+				arrow.Field{Name: "none", Type: arrow.Null, Nullable: true}),
+			[]string{`[{"x": "a", "none": null}]`, `[null, {"x": "b", "none": null}]`},
+		},
 		{structOfDicts, []string{`[{"x": "a", "y": ["p"]}, null]`, `[{"x": "b", "y": ["q", "p"]}, {"x": null, "y": null}]`}},
 	} {
 		t.Run(c.dt.String(), func(t *testing.T) {

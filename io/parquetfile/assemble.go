@@ -9,6 +9,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
+	"github.com/millrace/millrace/internal/nulls"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -198,7 +199,7 @@ func (a *assembler) fixedSize(t *arrow.FixedSizeListType, child arrow.ArrayData,
 			to++
 		}
 		if isNull(from) {
-			pieces = append(pieces, array.MakeArrayOfNull(mem, t.Elem(), (to-from)*int(size)))
+			pieces = append(pieces, nulls.Array(mem, t.Elem(), (to-from)*int(size)))
 		} else {
 			pieces = append(pieces, array.NewSlice(values, int64(ends[from]), int64(ends[to])))
 		}

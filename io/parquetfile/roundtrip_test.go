@@ -61,6 +61,8 @@ var everyType = []struct {
 	{"fixed size list", arrow.FixedSizeListOf(2, arrow.PrimitiveTypes.Float32), `[[1,2],[3,null]]`, nil},
 	{"fixed size list with nulls", arrow.FixedSizeListOf(2, arrow.PrimitiveTypes.Float32), `[[1,2],null,null,[3,null],null]`, nil},
 	{"fixed size list of strings", arrow.FixedSizeListOf(2, arrow.BinaryTypes.String), `[["a","b"],null,["c",null]]`, nil},
+	{"fixed size list of nulls in structs", arrow.FixedSizeListOf(2, arrow.StructOf(arrow.Field{Name: "a", Type: arrow.Null, Nullable: true})), `[[{"a":null},null],null]`, nil},
+	{"fixed size list of lists of nulls", arrow.FixedSizeListOf(2, arrow.FixedSizeListOf(3, arrow.Null)), `[null,[[null,null,null],null]]`, nil},
 	{"list of lists", arrow.ListOf(arrow.ListOf(arrow.PrimitiveTypes.Int32)), `[[[1],null,[]],null,[],[[2,null],[3]]]`, nil},
 	{"list of fixed size lists", arrow.ListOf(arrow.FixedSizeListOf(2, arrow.PrimitiveTypes.Int32)), `[[[1,2],null],null,[]]`, nil},
 	{"struct", arrow.StructOf(

@@ -6,6 +6,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/millrace/millrace/internal/nulls"
 )
 
 // toFlat is an array in the type that a flatFile encodes it in; see flatType.
@@ -32,7 +34,7 @@ func toFlat(arr arrow.Array, t arrow.DataType, mem *budget) (arrow.Array, error)
 		}
 		return toFlat(a.Storage(), t, mem)
 	case *array.Null:
-		return array.MakeArrayOfNull(zeroed{mem}, t, a.Len()), nil
+		return nulls.Array(zeroed{mem}, t, a.Len()), nil
 	case *array.Int8:
 		return eachValue(a, a.Int8Values(), t, mem, widened)
 	case *array.Int16:
