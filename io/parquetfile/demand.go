@@ -201,7 +201,7 @@ func tooMany(all []demand, limit int64) []int {
 }
 
 // ValueBytes is about the size of a value of a column that has text or lists, as the
-// footer tells it, where a value that a dictionary has is counted once; 0 of others.
+// footer tells it, where a text that a dictionary has is counted once; 0 of others.
 func (r *Reader) ValueBytes(column int) int64 {
 	if column < 0 || column >= len(r.fields) || r.fields[column].kind == leafNode && r.md.Schema.Column(r.fields[column].leaf).PhysicalType() != parquet.Types.ByteArray {
 		return 0
@@ -210,7 +210,9 @@ func (r *Reader) ValueBytes(column int) int64 {
 	for g, span := range r.spans {
 		rows += span.Rows
 		_ = r.fields[column].eachLeaf(func(leaf int) error {
-			bytes += min(max(r.md.groups[g].chunks[leaf].uncompressedBytes, 0), math.MaxInt32)
+			c, descr := r.md.groups[g].chunks[leaf], r.md.Schema.Column(leaf)
+			width, _ := fixedWidth(c.physical, descr.TypeLength()) // numbers of a few bits, too, have it once they are decoded
+			bytes += min(max(c.uncompressedBytes, min(c.values, math.MaxInt32)*int64(width), 0), math.MaxInt32)
 			return nil
 		})
 	}

@@ -2,15 +2,20 @@ package parquetfile
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/file"
+	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 
 	"github.com/millrace/millrace/io/format"
 )
@@ -109,8 +114,90 @@ func TestGroupBytes(t *testing.T) {
 	if got := r.MetaData().RowGroup(0).NumRows() * columns * value; got > want || got < want*9/10 {
 		t.Errorf("the first row group has %d MiB; GroupBytes says %d", got>>20, want>>20)
 	}
-	if GroupBytes(columns*value, numbers) <= want || GroupBytes(100, textsOf(columns).Fields()) <= want || GroupBytes(columns*value, structs) <= want {
-		t.Error("files of numbers, of short rows, or with structs have row groups no larger than those of long texts")
+	if GroupBytes(columns*value, numbers) <= want || GroupBytes(100, textsOf(columns).Fields()) <= want {
+		t.Error("files of numbers, or of short rows, have row groups no larger than those of long texts")
+	}
+	if got := GroupBytes(columns*value, structs); got != want {
+		t.Errorf("files with structs have row groups of %d MiB; want %d, as of long texts", got>>20, want>>20)
+	}
+}
+
+// A row group of long rows that are not flat ends soon after half of RowGroupBytes too.
+func TestLongRowsOfListsWithinLists(t *testing.T) {
+	const numbers, rows, batches = 5000, 128, 10 // 49 MiB
+	var out bytes.Buffer
+	schema := arrow.NewSchema([]arrow.Field{{Name: "c", Type: arrow.ListOf(arrow.ListOf(arrow.PrimitiveTypes.Int64)), Nullable: true}}, nil)
+	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+	defer b.Release()
+	outer := b.Field(0).(*array.ListBuilder)
+	inner := outer.ValueBuilder().(*array.ListBuilder)
+	for range rows {
+		outer.Append(true)
+		inner.Append(true)
+		for i := range numbers {
+			inner.ValueBuilder().(*array.Int64Builder).Append(int64(i))
+		}
+	}
+	batch := b.NewRecordBatch()
+	defer batch.Release()
+	w, err := NewWriter(&out, schema, format.WriteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range batches {
+		if err := w.Write(batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := file.NewParquetReader(bytes.NewReader(out.Bytes()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const row = 8 * numbers
+	if got, most := r.MetaData().RowGroup(0).NumRows()*row, RowGroupBytes/2+wideBlockRows*row; got > int64(most) {
+		t.Errorf("the first row group has %d MiB; want %d at most", got>>20, most>>20)
+	}
+}
+
+// Numbers of a dictionary take a few bits each in the file, and their width once they are decoded.
+func TestValueBytesOfListsOfCodedNumbers(t *testing.T) {
+	const rows, numbers = 10, 100
+	schema := arrow.NewSchema([]arrow.Field{{Name: "c", Type: arrow.ListOf(arrow.PrimitiveTypes.Int64), Nullable: true}}, nil)
+	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+	defer b.Release()
+	lists := b.Field(0).(*array.ListBuilder)
+	for range rows {
+		lists.Append(true)
+		for i := range numbers {
+			lists.ValueBuilder().(*array.Int64Builder).Append(int64(i % 3))
+		}
+	}
+	batch := b.NewRecordBatch()
+	defer batch.Release()
+	path := filepath.Join(t.TempDir(), "f.parquet")
+	out, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := pqarrow.NewFileWriter(schema, out, parquet.NewWriterProperties(parquet.WithDictionaryDefault(true)), pqarrow.DefaultWriterProps())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Write(batch), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Open(path, format.ReadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.(*Reader).ValueBytes(0); got != 8*numbers {
+		t.Errorf("ValueBytes = %d; want %d", got, 8*numbers)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 

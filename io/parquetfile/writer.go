@@ -23,17 +23,16 @@ import (
 const (
 	defaultRowGroupRows = 1 << 20
 	// blockRows is the granularity at which a row group's bytes are looked at, and
-	// wideBlockRows that of files of wideColumns and more that are not all numbers, and of
-	// wideNumbers and more that are.
+	// wideBlockRows that of files with structs, maps and lists of lists, and of wideNumbers
+	// and more.
 	blockRows     = 4096
 	wideBlockRows = 256
-	wideColumns   = 32
 	wideNumbers   = 256
 	// RowGroupBytes of Arrow data end a row group before it has all its rows: that
 	// much waits for its end, encoded or not.
 	RowGroupBytes = 64 << 20
-	// wideGroupRows are too few for half of RowGroupBytes in a file with texts, lists or long values, or of
-	// wideNumbers: it then ends one. What waits is half as much where rows are long, and still many pages.
+	// wideGroupRows are too few for half of RowGroupBytes in a file with texts, structs, lists or long values, or
+	// of wideNumbers: it then ends one. What waits is half as much where rows are long, and still many pages.
 	wideGroupRows = 1 << 15
 	// pageBytes of values make a page, so that with its levels it is no more
 	// than one zstd block of 128 KiB: the encoder then keeps no history, and
@@ -56,10 +55,7 @@ func GroupBytes(row int64, fields []arrow.Field) int64 {
 	halves := len(fields) >= wideNumbers
 	for _, f := range fields {
 		as, width, flat := flatType(f.Type)
-		if !flat {
-			return RowGroupBytes
-		}
-		halves = halves || varies(as, width)
+		halves = halves || !flat || varies(as, width)
 	}
 	if halves && row*wideGroupRows > RowGroupBytes/2 {
 		return RowGroupBytes / 2
@@ -81,9 +77,9 @@ var codecs = map[string]compress.Compression{
 // format.Writer; it must not be used concurrently.
 //
 // The bytes are a function of the rows alone: a row group ends after RowGroupRows
-// rows or when it has RowGroupBytes of data (flat files with texts, lists or values of more than 8 bytes, or of wideNumbers: half of
-// that, while rows are fewer than wideGroupRows; all but those of the first three: at the first multiple of blockRows or wideBlockRows
-// rows thereafter), and is encoded as if it had come as one batch, so that neither row groups nor pages
+// rows or when it has RowGroupBytes of data (files with texts, structs, lists or values of more than 8 bytes, or of wideNumbers: half
+// of that, while rows are fewer than wideGroupRows; all but flat ones with texts, lists or long values: at the first multiple of
+// blockRows or wideBlockRows rows thereafter), and is encoded as if it had come as one batch, so that neither row groups nor pages
 // depend on how batches were cut.
 type Writer struct {
 	schema *arrow.Schema
@@ -195,9 +191,9 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 			}
 		}
 	} else {
-		if len(fields) >= wideColumns {
-			block = wideBlockRows
-		}
+		// Of rows of structs and lists of lists a few may be much, and what waits is
+		// there up to three times as they are encoded.
+		block, halves = wideBlockRows, true
 		file, err = newArrowFile(w, writeSchema, coded(false), arrowProps, mem)
 	}
 	if err != nil {
