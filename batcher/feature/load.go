@@ -189,12 +189,14 @@ func (s *source) loadTexts(t *tile, l *lane, a arrow.Array, first int) error {
 
 // lookUp looks up the texts of rows.
 func (s *source) lookUp(t *tile, l *lane, a arrow.Array, first int) error {
-	value, err := textsOf(a, first, t.n)
-	if err != nil {
+	if first+t.n > a.Len() {
+		return fmt.Errorf("%w: of %d values %d are there", ErrDamaged, first+t.n, a.Len())
+	}
+	if err := s.openTexts(a); err != nil {
 		return err
 	}
-	l.each(t.n, func(r int) { l.c[r] = s.texts.code(value(first + r)) })
-	return nil
+	l.each(t.n, func(r int) { l.c[r] = s.texts.code(s.value(first + r)) })
+	return s.damage
 }
 
 // passTexts takes the texts of rows as they lie, if they lie one after the other.
@@ -224,16 +226,12 @@ func (s *source) passTexts(t *tile, l *lane, a arrow.Array, first int) error {
 // loadEntries looks up the texts of a dictionary's entries or of runs, each once unless
 // they pass.
 func (s *source) loadEntries(t *tile, l *lane, a arrow.Array) error {
-	if s.valued != s.epoch {
-		value, err := textsOf(a, 0, a.Len())
-		if err != nil {
-			return err
-		}
-		s.value, s.valued = value, s.epoch
+	if err := s.openTexts(a); err != nil {
+		return err
 	}
 	if s.texts.passing {
 		l.each(t.n, func(r int) { l.c[r] = s.texts.add(s.value(int(s.place[r]))) })
-		return nil
+		return s.damage
 	}
 	if len(s.codes) < a.Len() {
 		s.codes = make([]entryCode, a.Len())
@@ -245,7 +243,7 @@ func (s *source) loadEntries(t *tile, l *lane, a arrow.Array) error {
 		}
 		l.c[r] = s.codes[k].code
 	})
-	return nil
+	return s.damage
 }
 
 func noneLeft(l *lane, n int) bool {
@@ -262,39 +260,59 @@ func (s *source) badTexts(t *tile, l *lane) {
 	})
 }
 
-// textsOf gives access to n texts of an array from first on, by their place.
-func textsOf(a arrow.Array, first, n int) (value func(i int) []byte, err error) {
-	if first+n > a.Len() {
-		return nil, fmt.Errorf("%w: of %d values %d are there", ErrDamaged, first+n, a.Len())
+// openTexts gives access to the texts of an array, once for each record batch. A dictionary
+// may have far more of them than a batch has rows, so the place of a text among the bytes is
+// checked as it is taken, and not before.
+func (s *source) openTexts(a arrow.Array) error {
+	if s.value != nil {
+		return nil
 	}
+	var err error
 	switch v := a.(type) {
 	case *array.String:
-		return textAt(v.Data(), v.ValueOffsets, first, n)
+		err = textAt(s, v.Data(), v.ValueOffsets)
 	case *array.LargeString:
-		return textAt(v.Data(), v.ValueOffsets, first, n)
+		err = textAt(s, v.Data(), v.ValueOffsets)
 	case *array.Binary:
-		return textAt(v.Data(), v.ValueOffsets, first, n)
+		err = textAt(s, v.Data(), v.ValueOffsets)
 	case *array.LargeBinary:
-		return textAt(v.Data(), v.ValueOffsets, first, n)
+		err = textAt(s, v.Data(), v.ValueOffsets)
 	case *array.StringView:
-		return storage.TextOf(v), nil
+		s.value = storage.TextOf(v)
 	case *array.BinaryView:
-		return v.Value, nil
+		s.value = v.Value
 	case *array.FixedSizeBinary:
 		width, d := v.DataType().(*arrow.FixedSizeBinaryType).ByteWidth, v.Data()
 		if b := d.Buffers()[1]; b == nil || b.Len() < (d.Offset()+d.Len())*width {
-			return nil, fmt.Errorf("%w: %d values of %d bytes are not there", ErrDamaged, d.Len(), width)
+			return fmt.Errorf("%w: %d values of %d bytes are not there", ErrDamaged, d.Len(), width)
 		}
-		return v.Value, nil
+		s.value = v.Value
 	default:
-		return nil, fmt.Errorf("%w: it is %s", ErrType, a.DataType())
+		err = fmt.Errorf("%w: it is %s", ErrType, a.DataType())
 	}
+	return err
 }
 
-// textAt gives access to texts.
-func textAt[O int32 | int64](d arrow.ArrayData, valueOffsets func() []O, first, n int) (func(i int) []byte, error) {
-	data, offsets, err := textBuffers(d, valueOffsets, first, n)
-	return func(i int) []byte { return data[offsets[i-first]:offsets[i-first+1]] }, err
+// textAt makes value that of texts. Where one is not among their bytes, that is the source's
+// damage.
+func textAt[O int32 | int64](s *source, d arrow.ArrayData, valueOffsets func() []O) error {
+	data, offsets, err := textBuffers(d, valueOffsets)
+	if err != nil {
+		return err
+	}
+	s.value = func(i int) []byte {
+		from, to := offsets[i], offsets[i+1]
+		if from < 0 || to < from || int64(to) > int64(len(data)) {
+			s.damage = badOffsets(data)
+			return nil
+		}
+		return data[from:to]
+	}
+	return nil
+}
+
+func badOffsets(data []byte) error {
+	return fmt.Errorf("%w: its text offsets do not fit its %d bytes of text", ErrDamaged, len(data))
 }
 
 // lend lends a passing tile its texts.
@@ -302,17 +320,25 @@ func lend[O int32 | int64](t *texts, d arrow.ArrayData, valueOffsets func() []O,
 	if first+n > d.Len() {
 		return fmt.Errorf("%w: of %d values %d are there", ErrDamaged, first+n, d.Len())
 	}
-	data, offsets, err := textBuffers(d, valueOffsets, first, n)
-	if err == nil {
-		borrow(t, data, offsets)
+	data, offsets, err := textBuffers(d, valueOffsets)
+	if err != nil {
+		return err
 	}
-	return err
+	offsets = offsets[first:][:n+1]
+	last := offsets[0]
+	for _, o := range offsets {
+		if o < last || o < 0 || int64(o) > int64(len(data)) {
+			return badOffsets(data)
+		}
+		last = o
+	}
+	borrow(t, data, offsets)
+	return nil
 }
 
-// textBuffers are the bytes of texts, and n+1 offsets into them, which are checked.
-func textBuffers[O int32 | int64](d arrow.ArrayData, valueOffsets func() []O, first, n int) ([]byte, []O, error) {
-	var last O
-	need := (d.Offset() + d.Len() + 1) * binary.Size(last)
+// textBuffers are the bytes of texts, and an offset into them more than there are texts.
+func textBuffers[O int32 | int64](d arrow.ArrayData, valueOffsets func() []O) ([]byte, []O, error) {
+	need := (d.Offset() + d.Len() + 1) * binary.Size(O(0))
 	if b := d.Buffers()[1]; b == nil || b.Len() < need {
 		return nil, nil, fmt.Errorf("%w: %d texts do not have as many offsets", ErrDamaged, d.Len())
 	}
@@ -320,13 +346,5 @@ func textBuffers[O int32 | int64](d arrow.ArrayData, valueOffsets func() []O, fi
 	if b := d.Buffers()[2]; b != nil {
 		data = b.Bytes()
 	}
-	offsets := valueOffsets()[first : first+n+1]
-	last = offsets[0]
-	for _, o := range offsets {
-		if o < last || o < 0 || int64(o) > int64(len(data)) {
-			return nil, nil, fmt.Errorf("%w: its text offsets do not fit its %d bytes of text", ErrDamaged, len(data))
-		}
-		last = o
-	}
-	return data, offsets, nil
+	return data, valueOffsets(), nil
 }

@@ -39,9 +39,9 @@ type source struct {
 	entries arrow.Array
 	place   []int32 // of the tile's rows in entries
 	codes   []entryCode
-	epoch   int // of codes: counts record batches
-	value   func(i int) []byte
-	valued  int // the epoch of value, of a column with entries
+	epoch   int                // of codes: counts record batches
+	value   func(i int) []byte // a text of the entries, or of array's own; nil until it is asked for
+	damage  error              // of texts that value gave
 	valid   perText[bool]
 	first   int // row of the segment's first
 }
@@ -92,7 +92,7 @@ func (s *source) close() {
 	if s.slice != nil {
 		s.slice.Release()
 	}
-	s.slice, s.array, s.entries, s.value = nil, nil, nil, nil
+	s.slice, s.array, s.entries, s.value, s.damage = nil, nil, nil, nil, nil
 }
 
 // begin begins a tile of n rows: it keeps the codes of texts within bounds.

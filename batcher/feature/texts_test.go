@@ -1,6 +1,7 @@
 package feature_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -48,6 +49,44 @@ func TestTextsThatAreAllDistinct(t *testing.T) {
 		if text := record.Column(0).ValueStr(row); text != strconv.Itoa(7*row) {
 			t.Fatalf("the text of row %d was overwritten: %q", row, text)
 		}
+	}
+}
+
+// TestDictionaryIsReadWhereRowsAre: of a dictionary, which may have far more texts than a batch
+// has rows, no more is read than rows ask for, whether they are looked up or pass; and that is
+// checked.
+func TestDictionaryIsReadWhereRowsAre(t *testing.T) {
+	t.Parallel()
+	typ := &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int32, ValueType: arrow.BinaryTypes.String}
+	offsets := memory.NewBufferBytes(arrow.Int32Traits.CastToBytes([]int32{0, 1, 2, 99, 3}))
+	entries := array.NewData(typ.ValueType, 4, []*memory.Buffer{nil, offsets, memory.NewBufferBytes([]byte("abc"))}, nil, 0, 0)
+	indices := memory.NewBufferBytes(arrow.Int32Traits.CastToBytes([]int32{0, 1, 1, 2, 3}))
+	column := array.NewDictionaryData(array.NewDataWithDictionary(typ, 5, []*memory.Buffer{nil, indices}, 0, 0, entries))
+	record := recordOf(t, []string{"text"}, column)
+	programs := compileAll(t, record.Schema(), []feature.Feature{{Name: "is b", Column: "text", Transforms: []feature.Step{{Equals: new(feature.TextOf("b"))}}}})
+	for _, bounds := range []int{0, 100} {
+		e := feature.NewEvaluator(programs, func(string) int { return 0 })
+		e.Bounds(bounds, 100)
+		if err := e.Open(record, 0, 5); err != nil {
+			t.Fatal(err)
+		}
+		for _, at := range []int{0, 1} {
+			e.Tile(at, 2)
+			res, err := e.Compute(programs[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := [][]float64{{0, 1}, {1, 1}}[at]; !slices.Equal(res.Numbers, want) {
+				t.Errorf("rows from %d on are %v; want %v", at, res.Numbers, want)
+			}
+		}
+		for _, at := range []int{3, 4} { // entries that end after all bytes, and begin there
+			e.Tile(at, 1)
+			if _, err := e.Compute(programs[0]); !errors.Is(err, feature.ErrDamaged) {
+				t.Errorf("row %d: %v; want %v", at, err, feature.ErrDamaged)
+			}
+		}
+		e.Close()
 	}
 }
 
