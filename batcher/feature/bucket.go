@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"sort"
+	"slices"
 )
 
 func compileBucketize(b *Bucketize, in valueType) (compiled, error) {
@@ -14,16 +14,65 @@ func compileBucketize(b *Bucketize, in valueType) (compiled, error) {
 	if err := b.check(); err != nil {
 		return compiled{}, err
 	}
+	out := compiled{out: valueType{form: formFloat64}}
 	var run runner
 	switch in.form {
 	case formInt:
-		run = integerBuckets(b.thresholds(in.form))
+		least := b.thresholds(in.form)
+		run = func(t *tile, l *lane) {
+			for r, v := range l.i[:t.n] {
+				l.f[r] = float64(reached(least, v))
+			}
+		}
 	case formUint:
-		run = unsignedBuckets(b.thresholds(in.form))
+		bits := b.thresholds(in.form)
+		least := make([]uint64, len(bits))
+		for i, v := range bits {
+			least[i] = uint64(v)
+		}
+		run = func(t *tile, l *lane) {
+			for r, v := range l.i[:t.n] {
+				l.f[r] = float64(reached(least, uint64(v)))
+			}
+		}
 	default:
-		run = b.floats
+		least := b.floats()
+		run = func(t *tile, l *lane) {
+			for r, v := range l.f[:t.n] {
+				if v == v {
+					l.f[r] = float64(reached(least, v))
+				}
+			}
+		}
 	}
-	return compiled{out: valueType{form: formFloat64}, make: func() runner { return run }}, nil
+	out.make = func() runner { return run }
+	return out, nil
+}
+
+// fewEdges are so many that to compare with all is as fast as to search.
+const fewEdges = 8
+
+// reached is how many of some rising numbers are <= v. A search takes the same steps for every
+// value, and none of them is a branch that the machine would have to guess.
+func reached[T int64 | uint64 | float64](least []T, v T) int {
+	first, n := 0, len(least)
+	if n <= fewEdges {
+		for _, e := range least {
+			if e <= v {
+				first++
+			}
+		}
+		return first
+	}
+	for n > 0 {
+		half, above := (n+1)/2, 0
+		if least[first+half-1] <= v {
+			above = 1
+		}
+		first += half & -above
+		n -= half
+	}
+	return first
 }
 
 func (b *Bucketize) check() error {
@@ -41,36 +90,15 @@ func (b *Bucketize) check() error {
 	return errors.Join(problems...)
 }
 
-// fewEdges are so many that to compare with all is faster than to search.
-const fewEdges = 16
-
-func (b *Bucketize) floats(t *tile, l *lane) {
-	edges := b.Edges
-	for r, v := range l.f[:t.n] {
-		if v != v {
-			continue
+// floats are the least numbers that an edge is counted for.
+func (b *Bucketize) floats() []float64 {
+	least := slices.Clone(b.Edges)
+	if b.Right {
+		for i, e := range least {
+			least[i] = math.Nextafter(e, math.Inf(1))
 		}
-		n := 0
-		switch {
-		case len(edges) > fewEdges && b.Right:
-			n = sort.Search(len(edges), func(i int) bool { return edges[i] >= v })
-		case len(edges) > fewEdges:
-			n = sort.Search(len(edges), func(i int) bool { return edges[i] > v })
-		case b.Right:
-			for _, e := range edges {
-				if e < v {
-					n++
-				}
-			}
-		default:
-			for _, e := range edges {
-				if e <= v {
-					n++
-				}
-			}
-		}
-		l.f[r] = float64(n)
 	}
+	return least
 }
 
 // thresholds are, for 64-bit integers, the least ones that an edge is counted for, as
@@ -103,20 +131,4 @@ func (b *Bucketize) thresholds(form form) []int64 {
 		least = append(least, bits)
 	}
 	return least
-}
-
-func integerBuckets(least []int64) runner {
-	return func(t *tile, l *lane) {
-		for r, v := range l.i[:t.n] {
-			l.f[r] = float64(sort.Search(len(least), func(i int) bool { return least[i] > v }))
-		}
-	}
-}
-
-func unsignedBuckets(least []int64) runner {
-	return func(t *tile, l *lane) {
-		for r, v := range l.i[:t.n] {
-			l.f[r] = float64(sort.Search(len(least), func(i int) bool { return uint64(least[i]) > uint64(v) }))
-		}
-	}
 }

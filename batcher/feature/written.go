@@ -9,8 +9,13 @@ import (
 // ECMAScript's Number::toString and encoding/json have it, and as it is for integers.
 // Equal numbers are equal texts: -0 is "0".
 func written(dst []byte, v float64, bits int) []byte {
-	if v == 0 {
-		return append(dst, '0')
+	// Up to here floating numbers have every integer, so none has fewer digits than its own.
+	wholes := int64(1 << 53)
+	if bits == 32 {
+		wholes = 1 << 24
+	}
+	if i := int64(v); float64(i) == v && -wholes <= i && i <= wholes {
+		return strconv.AppendInt(dst, i, 10)
 	}
 	size := math.Abs(v)
 	switch {
