@@ -23,8 +23,7 @@ const denseSpan = 4096
 type categories struct {
 	form    form
 	texts   *textSet
-	numbers map[float64]int32
-	ints    map[int64]int32
+	numbers *numberSet // by the bits of int64, uint64 or float64
 	nan     int32
 	null    int32
 	// dense are the numbers of the integers from base on, where all lie near each other.
@@ -34,13 +33,10 @@ type categories struct {
 
 func newCategories(form form) *categories {
 	c := &categories{form: form, nan: unknownSlot, null: nullSlot}
-	switch form {
-	case formText:
+	if form == formText {
 		c.texts = newTextSet()
-	case formInt, formUint:
-		c.ints = map[int64]int32{}
-	default:
-		c.numbers = map[float64]int32{}
+	} else {
+		c.numbers = newNumberSet()
 	}
 	return c
 }
@@ -74,7 +70,7 @@ func (c *categories) add(s Scalar, number int32) error {
 	switch c.form {
 	case formInt, formUint:
 		if v, ok := integerOf(s, c.form); ok {
-			return once(c.ints, v, number, twice)
+			return c.once(uint64(v), number, twice)
 		}
 		return nil // no value of the column equals it
 	case formFloat32:
@@ -87,16 +83,21 @@ func (c *categories) add(s Scalar, number int32) error {
 		c.nan = number
 		return nil
 	}
-	return once(c.numbers, s.Number+0, number, twice) // -0 becomes 0
+	return c.once(keyOf(s.Number), number, twice)
 }
 
-func once[K comparable](m map[K]int32, key K, number int32, twice error) error {
-	if _, known := m[key]; known {
+func (c *categories) once(key uint64, number int32, twice error) error {
+	if !c.numbers.add(key, number) {
 		return twice
 	}
-	m[key] = number
 	return nil
 }
+
+// keyOf is a floating number's in a numberSet; -0 becomes 0.
+func keyOf(v float64) uint64 { return math.Float64bits(v + 0) }
+
+// integers says that the categories are integers of 64 bits.
+func (c *categories) integers() bool { return c.form == formInt || c.form == formUint }
 
 // parse reads a category that is written as text and is none.
 func (c *categories) parse(text string) (Scalar, error) {
@@ -139,17 +140,18 @@ func integerOf(s Scalar, form form) (v int64, ok bool) {
 
 // seal ends the adding: it makes the table of near integers.
 func (c *categories) seal() {
-	if c.form == formText || len(c.numbers)+len(c.ints) == 0 {
+	if c.form == formText || c.numbers.count == 0 {
 		return
 	}
 	low, high := int64(math.MaxInt64), int64(math.MinInt64)
-	for v := range c.numbers {
-		if v != math.Trunc(v) || math.Abs(v) >= 1<<52 {
+	for _, s := range c.numbers.slots {
+		if s.number == unknownSlot {
+			continue
+		}
+		v, ok := c.whole(s.key)
+		if !ok {
 			return
 		}
-		low, high = min(low, int64(v)), max(high, int64(v))
-	}
-	for v := range c.ints {
 		low, high = min(low, v), max(high, v)
 	}
 	if uint64(high)-uint64(low) >= denseSpan {
@@ -159,12 +161,22 @@ func (c *categories) seal() {
 	for i := range c.dense {
 		c.dense[i] = unknownSlot
 	}
-	for v, number := range c.numbers {
-		c.dense[int64(v)-low] = number
+	for _, s := range c.numbers.slots {
+		if s.number != unknownSlot {
+			v, _ := c.whole(s.key)
+			c.dense[v-low] = s.number
+		}
 	}
-	for v, number := range c.ints {
-		c.dense[v-low] = number
+}
+
+// whole is a key as an integer; ok is false for one that is none, or far from others.
+func (c *categories) whole(key uint64) (v int64, ok bool) {
+	if c.integers() {
+		return int64(key), true
 	}
+	number := math.Float64frombits(key)
+	v = int64(number)
+	return v, float64(v) == number && -1<<52 < v && v < 1<<52
 }
 
 // finder makes a function that writes the numbers of a lane's first n rows to dst,
@@ -210,7 +222,7 @@ func (c *categories) marked(m Mark) int32 {
 // find is the finder of categories that are numbers.
 func (c *categories) find(n int, l *lane, dst []int32) {
 	switch {
-	case c.dense != nil && c.ints != nil:
+	case c.dense != nil && c.integers():
 		for r, v := range l.i[:n] {
 			dst[r] = c.near(v)
 		}
@@ -218,13 +230,13 @@ func (c *categories) find(n int, l *lane, dst []int32) {
 		for r, v := range l.f[:n] {
 			dst[r] = c.nearFloat(v)
 		}
-	case c.ints != nil:
+	case c.integers():
 		for r, v := range l.i[:n] {
-			dst[r] = lookup(c.ints, v)
+			dst[r] = c.numbers.number(uint64(v))
 		}
 	default:
 		for r, v := range l.f[:n] {
-			if dst[r] = lookup(c.numbers, v); v != v {
+			if dst[r] = c.numbers.number(keyOf(v)); v != v {
 				dst[r] = c.nan
 			}
 		}
@@ -239,13 +251,6 @@ func (c *categories) find(n int, l *lane, dst []int32) {
 	}
 }
 
-func lookup[K comparable](m map[K]int32, key K) int32 {
-	if number, ok := m[key]; ok {
-		return number
-	}
-	return unknownSlot
-}
-
 // near is the number of an integer by the table.
 func (c *categories) near(v int64) int32 {
 	if at := uint64(v) - uint64(c.base); at < uint64(len(c.dense)) {
@@ -255,11 +260,13 @@ func (c *categories) near(v int64) int32 {
 }
 
 func (c *categories) nearFloat(v float64) int32 {
-	if v != v {
+	i := int64(v)
+	switch {
+	case float64(i) == v:
+		return c.near(i)
+	case v != v:
 		return c.nan
+	default:
+		return unknownSlot
 	}
-	if at := v - float64(c.base); v == math.Trunc(v) && at >= 0 && at < float64(len(c.dense)) {
-		return c.dense[int(at)]
-	}
-	return unknownSlot
 }

@@ -8,12 +8,6 @@ import (
 	"strconv"
 )
 
-// unlisted is what becomes of a category that nobody listed.
-type unlisted struct {
-	reject bool
-	value  float64
-}
-
 // What to do about an unknown category.
 const (
 	adviseMap    = "add it to the map's values, or give the map a default"
@@ -29,15 +23,14 @@ func compileMap(m *Map, in valueType) (compiled, error) {
 	if err != nil {
 		return out, err
 	}
-	other := unlisted{reject: true}
+	reject, other := true, 0.0
 	if d := m.Default; d != nil && (d.Kind != Text || d.Text != wordReject) {
-		v, err := numberOrNaN(*d)
-		if err != nil {
+		reject = false
+		if other, err = numberOrNaN(*d); err != nil {
 			return out, fmt.Errorf("default: %w", err)
 		}
-		other = unlisted{value: v}
 	}
-	out.make = mapped{values: values, other: other, in: in}.runnerOf(set)
+	out.make = newMapped(values, other, reject, in).runnerOf(set)
 	return out, nil
 }
 
@@ -63,9 +56,15 @@ func (m *Map) categories(in valueType) (*categories, []float64, error) {
 
 // mapped says what slots become.
 type mapped struct {
-	values []float64
-	other  unlisted
+	values []float64 // from deadSlot on: what is no category has its place, too
+	reject bool      // the rows of unknownSlot
 	in     valueType
+}
+
+func newMapped(values []float64, other float64, reject bool, in valueType) mapped {
+	all := make([]float64, -deadSlot, len(values)-int(deadSlot))
+	all[unknownSlot-deadSlot] = other
+	return mapped{values: append(all, values...), reject: reject, in: in}
 }
 
 // runnerOf makes a step of a set of categories.
@@ -89,15 +88,14 @@ func (m mapped) write(t *tile, l *lane, slots []int32) {
 		}
 	}
 	for r, k := range slots[:t.n] {
-		switch {
-		case k >= 0:
-			l.f[r] = m.values[k]
-		case k != unknownSlot:
-			l.f[r] = 0
-		case m.other.reject:
+		l.f[r] = m.values[k-deadSlot]
+	}
+	if !m.reject {
+		return
+	}
+	for r, k := range slots[:t.n] {
+		if k == unknownSlot {
 			t.badCategory(l, m.in, r, adviseMap)
-		default:
-			l.f[r] = m.other.value
 		}
 	}
 }
@@ -129,6 +127,6 @@ func compileEquals(s Scalar, in valueType) (compiled, error) {
 		return out, err
 	}
 	set.seal()
-	out.make = mapped{values: []float64{0, 1}, other: unlisted{}, in: in}.runnerOf(set)
+	out.make = newMapped([]float64{0, 1}, 0, false, in).runnerOf(set)
 	return out, nil
 }
