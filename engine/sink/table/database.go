@@ -68,6 +68,10 @@ func Micros(t time.Time) int64 {
 	return t.UnixMicro()
 }
 
+// sameTime compares times in microseconds, to which a server rounds what it is given as text, and
+// others cut it.
+func sameTime(a, b int64) bool { return (a == 0) == (b == 0) && max(a-b, b-a) <= 1 }
+
 // otherThan names the columns in which a row is not what another is.
 func (s *Shown) otherThan(o *Shown) (columns []string) {
 	for _, c := range []struct {
@@ -78,8 +82,8 @@ func (s *Shown) otherThan(o *Shown) (columns []string) {
 		{"mode", s.Mode == o.Mode},
 		{"model", s.Model == o.Model},
 		{"model_sha256", s.ModelSHA256 == o.ModelSHA256},
-		{"started", s.Started == o.Started},
-		{"finished", s.Finished == o.Finished},
+		{"started", sameTime(s.Started, o.Started)},
+		{"finished", sameTime(s.Finished, o.Finished)},
 		{"rows_read", s.Read == o.Read},
 		{"rows_scored", s.Scored == o.Scored},
 		{"rows_rejected", s.Rejected == o.Rejected},
