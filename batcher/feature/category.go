@@ -185,14 +185,7 @@ func (c *categories) finder() func(n int, l *lane, dst []int32) {
 	if c.form != formText {
 		return c.find
 	}
-	hashes := make([]uint32, TileRows)
-	byText := perText[int32]{ofAll: func(t *texts, first int, made []int32) {
-		for ; len(made) > len(hashes); made = made[len(hashes):] {
-			c.texts.numbers(t, first, made[:len(hashes)], hashes)
-			first += len(hashes)
-		}
-		c.texts.numbers(t, first, made, hashes)
-	}}
+	byText := perText[int32]{ofAll: c.texts.numbers}
 	return func(n int, l *lane, dst []int32) {
 		numbers := byText.all(l.texts)
 		if !l.marked {

@@ -47,13 +47,22 @@ func (s *textSet) record(at uint32, text []byte) (number int32, same bool) {
 	return int32(binary.LittleEndian.Uint32(head)), string(s.records[at+recordHead:][:len(text)]) == string(text)
 }
 
-// numbers writes those of texts from a code on, unknownSlot for others; hashes is room
-// for as many.
-func (s *textSet) numbers(t *texts, first int, dst []int32, hashes []uint32) {
+// numbers writes those of texts from a code on, unknownSlot for others.
+func (s *textSet) numbers(t *texts, first int, dst []int32) {
+	var hashes [256]uint32
+	for len(dst) > 0 {
+		n := min(len(dst), len(hashes))
+		s.someNumbers(t, first, dst[:n], hashes[:n])
+		first, dst = first+n, dst[n:]
+	}
+}
+
+// someNumbers is numbers of as many texts as hashes has room for.
+func (s *textSet) someNumbers(t *texts, first int, dst []int32, hashes []uint32) {
 	for i := range dst {
 		hashes[i] = uint32(maphash.Bytes(s.seed, t.text(int32(first+i))))
 	}
-	for i, hash := range hashes[:len(dst)] {
+	for i, hash := range hashes {
 		dst[i] = int32(s.table.slots[s.table.probe(hash, int(hash))].place)
 	}
 	for i, at := range dst {

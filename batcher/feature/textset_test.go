@@ -21,7 +21,7 @@ func TestTextSet(t *testing.T) {
 		t.Error("a text was added twice")
 	}
 	numbers := make([]int32, 2*count)
-	set.numbers(asked, 0, numbers, make([]uint32, len(numbers)))
+	set.numbers(asked, 0, numbers)
 	for i, got := range numbers {
 		want := int32(i)
 		if i >= count {

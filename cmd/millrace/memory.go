@@ -140,7 +140,8 @@ func keepRoom(limit int64, stop <-chan struct{}) {
 	}
 	tick := time.NewTicker(roomEvery)
 	defer tick.Stop()
-	var before int64
+	metrics.Read(samples)
+	before := int64(samples[5].Value.Uint64())
 	for set, room := limit, int64(leastRoomBytes); ; {
 		select {
 		case <-stop:

@@ -377,3 +377,12 @@ func ParseManifest(data []byte) (*Manifest, error) {
 	}
 	return &m, nil
 }
+
+// ColumnNames are the names of the output's columns, in their order.
+func (m *Manifest) ColumnNames() []string {
+	names := make([]string, len(m.Schema))
+	for i, c := range m.Schema {
+		names[i] = c.Name
+	}
+	return names
+}

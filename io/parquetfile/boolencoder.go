@@ -21,7 +21,7 @@ type boolEncoder struct {
 }
 
 func newBoolEncoder(f *flatFile, c flatColumn) *boolEncoder {
-	return &boolEncoder{finishedPages: finishedPages{file: f, flatColumn: c}}
+	return &boolEncoder{finishedPages: finishedPages{file: f, flatColumn: c, head: headBytes}}
 }
 
 // free implements columnEncoder.

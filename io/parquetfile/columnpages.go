@@ -1,7 +1,6 @@
 package parquetfile
 
 import (
-	"cmp"
 	"encoding/binary"
 	"slices"
 
@@ -102,7 +101,7 @@ type finishedPages struct {
 	flatColumn
 	file *flatFile
 
-	head  int  // of the bytes before a page's values; headBytes where it is 0
+	head  int  // bytes that are free before a page's values, such as headBytes
 	plain bool // the first page shrank too little: pages are frames of what they have
 	pages []encodedPage
 	own   pageStore // where others may be at work on their columns
@@ -151,14 +150,11 @@ func (s *finishedPages) drop() {
 	s.plain, s.pages = false, s.pages[:0]
 }
 
-// headOf is the bytes that are free before a page's values.
-func (s *finishedPages) headOf() int { return cmp.Or(s.head, headBytes) }
-
-// finish compresses and keeps a page. Its values lie in buffer from headOf on; levels and
+// finish compresses and keeps a page. Its values lie in buffer from head on; levels and
 // header come before them.
 func (s *finishedPages) finish(p encodedPage, levels, header, buffer []byte) {
 	mem := s.file.mem
-	head, free := len(levels)+len(header), s.headOf()
+	head, free := len(levels)+len(header), s.head
 	page := buffer
 	if head <= free {
 		page = page[free-head:]

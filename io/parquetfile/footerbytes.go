@@ -34,12 +34,9 @@ func (f *footerBytes) add(footer *metadata.FileMetaData) error {
 		return err
 	}
 	b := out.Bytes()
-	w, err := walkFooter(b, math.MaxInt64)
+	w, err := walkInOrder(b)
 	if err != nil {
 		return err
-	}
-	if w.rows.to == 0 || w.rowGroups.from < w.rows.to {
-		return errors.New("the library wrote a footer of another order")
 	}
 	if f.before == nil {
 		f.before = bytes.Clone(b[:w.rows.from])
@@ -52,6 +49,15 @@ func (f *footerBytes) add(footer *metadata.FileMetaData) error {
 		f.groups = append(f.groups, b[g.from:g.to]...)
 	}
 	return nil
+}
+
+// walkInOrder walks a footer, in which the number of rows must come before the row groups.
+func walkInOrder(b []byte) (*thriftWalk, error) {
+	w, err := walkFooter(b, math.MaxInt64)
+	if err == nil && (w.rows.to == 0 || w.rowGroups.from < w.rows.to) {
+		err = errors.New("the number of rows does not come before the row groups")
+	}
+	return w, err
 }
 
 // writeTo writes the footer and what follows it in the file.
@@ -80,12 +86,9 @@ func footerOf(before []byte, rows int64, between []byte, count int, groups, afte
 // eachGroup gives a footer of each of a footer's row groups, by itself; one of none, if there
 // are none.
 func eachGroup(b []byte, give func(*metadata.FileMetaData) error) error {
-	w, err := walkFooter(b, math.MaxInt64)
+	w, err := walkInOrder(b)
 	if err != nil {
 		return err
-	}
-	if w.rowGroups.to == 0 || w.rowGroups.from < w.rows.to {
-		return errors.New("the number of rows does not come before the row groups")
 	}
 	groups := w.groups
 	if len(groups) == 0 {

@@ -22,11 +22,11 @@ const (
 type numberEncoder struct {
 	finishedPages
 	pageRows
-	page  []byte // headOf bytes that are free, then the values so far; made for the first rows
+	page  []byte // head bytes that are free, then the values so far; made for the first rows
 	steps int    // rows between looks at the page's size
 	step  int    // rows since the last
 
-	values []byte // page from headOf on
+	values []byte // page from head on
 	delta  deltaEncoder
 	extent extent
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet"
-	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 
 	"github.com/millrace/millrace/io/format"
@@ -88,30 +87,12 @@ func TestGroupBytes(t *testing.T) {
 		t.Skip("slow, and all in one goroutine")
 	}
 	const columns, rows, value = 4, 2000, 1000
-	var out bytes.Buffer
-	w, err := NewWriter(&out, textsOf(columns), format.WriteOptions{Compression: "none"})
-	if err != nil {
-		t.Fatal(err)
-	}
 	rng := splitmix(1)
-	for range 12 { // 92 MiB
-		batch := randomTexts(columns, rows, value, &rng)
-		if err := w.Write(batch); err != nil {
-			t.Fatal(err)
-		}
-		batch.Release()
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	r, err := file.NewParquetReader(bytes.NewReader(out.Bytes()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	first := firstGroupRows(t, textsOf(columns), "none", 12, func() arrow.RecordBatch { return randomTexts(columns, rows, value, &rng) }) // of 92 MiB
 	numbers := []arrow.Field{{Type: arrow.PrimitiveTypes.Int64}}
 	structs := append(textsOf(columns).Fields(), arrow.Field{Type: arrow.StructOf(numbers...)})
 	want := GroupBytes(columns*value, textsOf(columns).Fields())
-	if got := r.MetaData().RowGroup(0).NumRows() * columns * value; got > want || got < want*9/10 {
+	if got := first * columns * value; got > want || got < want*9/10 {
 		t.Errorf("the first row group has %d MiB; GroupBytes says %d", got>>20, want>>20)
 	}
 	if GroupBytes(columns*value, numbers) <= want || GroupBytes(100, textsOf(columns).Fields()) <= want {
@@ -125,7 +106,6 @@ func TestGroupBytes(t *testing.T) {
 // A row group of long rows that are not flat ends soon after half of RowGroupBytes too.
 func TestLongRowsOfListsWithinLists(t *testing.T) {
 	const numbers, rows, batches = 5000, 128, 10 // 49 MiB
-	var out bytes.Buffer
 	schema := arrow.NewSchema([]arrow.Field{{Name: "c", Type: arrow.ListOf(arrow.ListOf(arrow.PrimitiveTypes.Int64)), Nullable: true}}, nil)
 	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
 	defer b.Release()
@@ -140,24 +120,9 @@ func TestLongRowsOfListsWithinLists(t *testing.T) {
 	}
 	batch := b.NewRecordBatch()
 	defer batch.Release()
-	w, err := NewWriter(&out, schema, format.WriteOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range batches {
-		if err := w.Write(batch); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	r, err := file.NewParquetReader(bytes.NewReader(out.Bytes()))
-	if err != nil {
-		t.Fatal(err)
-	}
 	const row = 8 * numbers
-	if got, most := r.MetaData().RowGroup(0).NumRows()*row, RowGroupBytes/2+wideBlockRows*row; got > int64(most) {
+	first := firstGroupRows(t, schema, "", batches, func() arrow.RecordBatch { batch.Retain(); return batch })
+	if got, most := first*row, RowGroupBytes/2+wideBlockRows*row; got > int64(most) {
 		t.Errorf("the first row group has %d MiB; want %d at most", got>>20, most>>20)
 	}
 }
@@ -201,7 +166,7 @@ func TestValueBytesOfListsOfCodedNumbers(t *testing.T) {
 	}
 }
 
-// So are those of many numbers, with long rows and with short ones.
+// Row groups are as large as GroupBytes says, of fewer numbers and of so many that they end by half.
 func TestGroupBytesOfManyNumbers(t *testing.T) {
 	const rows = 256
 	for _, columns := range []int{wideNumbers - 1, wideNumbers, 2 * wideNumbers} {
@@ -217,28 +182,35 @@ func TestGroupBytesOfManyNumbers(t *testing.T) {
 		batch := array.NewRecordBatch(arrow.NewSchema(fields, nil), arrays, rows)
 		defer batch.Release()
 		want := GroupBytes(int64(8*columns), fields)
-		var out bytes.Buffer
-		w, err := NewWriter(&out, batch.Schema(), format.WriteOptions{Compression: "none"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for range want/int64(8*columns*rows) + blockRows/rows {
-			if err := w.Write(batch); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		r, err := file.NewParquetReader(bytes.NewReader(out.Bytes()))
-		if err != nil {
-			t.Fatal(err)
-		}
+		times := int(want)/(8*columns*rows) + blockRows/rows
+		first := firstGroupRows(t, batch.Schema(), "none", times, func() arrow.RecordBatch { batch.Retain(); return batch })
 		block := int64(8 * columns * blockRows)
-		if got := r.MetaData().RowGroup(0).NumRows() * int64(8*columns); got < want || got > want+block {
+		if got := first * int64(8*columns); got < want || got > want+block {
 			t.Errorf("%d columns: the first row group has %d MiB; GroupBytes says %d", columns, got>>20, want>>20)
 		}
 	}
+}
+
+// firstGroupRows writes some batches, which it releases, and gives the rows of the first row group.
+func firstGroupRows(t *testing.T, schema *arrow.Schema, compression string, times int, batch func() arrow.RecordBatch) int64 {
+	t.Helper()
+	var out bytes.Buffer
+	w, err := NewWriter(&out, schema, format.WriteOptions{Compression: compression})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range times {
+		b := batch()
+		err := w.Write(b)
+		b.Release()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return openLibrary(t, out.Bytes()).MetaData().RowGroup(0).NumRows()
 }
 
 func textsOf(columns int) *arrow.Schema {

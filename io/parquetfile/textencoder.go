@@ -48,7 +48,7 @@ type textEncoder struct {
 
 func newTextEncoder(f *flatFile, c flatColumn) *textEncoder {
 	limit := min(max(fileDictionaryBytes/f.texts, leastDictionaryBytes), mostDictionaryBytes)
-	return &textEncoder{finishedPages: finishedPages{file: f, flatColumn: c}, coding: true, dictionary: textDictionary{mem: f.mem, limit: limit}}
+	return &textEncoder{finishedPages: finishedPages{file: f, flatColumn: c, head: headBytes}, coding: true, dictionary: textDictionary{mem: f.mem, limit: limit}}
 }
 
 // free implements columnEncoder.

@@ -52,15 +52,18 @@ const (
 // GroupBytes are what a row group has of Arrow data before it ends for that, in a file of
 // these columns with rows of so many bytes on average.
 func GroupBytes(row int64, fields []arrow.Field) int64 {
-	halves := len(fields) >= wideNumbers
-	for _, f := range fields {
-		as, width, flat := flatType(f.Type)
-		halves = halves || !flat || varies(as, width)
-	}
-	if halves && row*wideGroupRows > RowGroupBytes/2 {
+	if endByHalf(fields) && row*wideGroupRows > RowGroupBytes/2 {
 		return RowGroupBytes / 2
 	}
 	return RowGroupBytes
+}
+
+// endByHalf says whether row groups of long rows end by half of RowGroupBytes.
+func endByHalf(fields []arrow.Field) bool {
+	return len(fields) >= wideNumbers || slices.ContainsFunc(fields, func(f arrow.Field) bool {
+		as, width, flat := flatType(f.Type)
+		return !flat || varies(as, width)
+	})
 }
 
 // codecs are the names that format.WriteOptions.Compression takes.
@@ -177,7 +180,6 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 	block := blockRows
 	own := coded(true)
 	var varying *flatFile
-	halves := false
 	if columns, ok := flatColumns(schema, ps, own); ok {
 		var f *flatFile
 		if f, err = newFlatFile(w, ps, md, own, columns, mem); err == nil {
@@ -186,20 +188,20 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 			if f.vary {
 				varying = f
 			}
-			if halves = f.vary; len(fields) >= wideNumbers {
-				block, halves = wideBlockRows, true
+			if len(fields) >= wideNumbers {
+				block = wideBlockRows
 			}
 		}
 	} else {
 		// Of rows of structs and lists of lists a few may be much, and what waits is
 		// there up to three times as they are encoded.
-		block, halves = wideBlockRows, true
+		block = wideBlockRows
 		file, err = newArrowFile(w, writeSchema, coded(false), arrowProps, mem)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("start Parquet file: %w", err)
 	}
-	return &Writer{schema: schema, opts: opts, mem: mem, kept: kept, file: file, flat: varying, halves: halves, groupBytes: RowGroupBytes, blockRows: block}, nil
+	return &Writer{schema: schema, opts: opts, mem: mem, kept: kept, file: file, flat: varying, halves: endByHalf(schema.Fields()), groupBytes: RowGroupBytes, blockRows: block}, nil
 }
 
 // spareBuffers are recyclers of writers that are closed, for the next ones: a part

@@ -97,10 +97,6 @@ func (db *database) rows(ctx context.Context, p *table.Publication) error {
 // asWritten refuses a table whose triggers changed the run's rows, or added or removed some,
 // though it took them all.
 func (db *database) asWritten(ctx context.Context, p *table.Publication) error {
-	names := make([]string, len(p.Manifest.Schema))
-	for i, c := range p.Manifest.Schema {
-		names[i] = c.Name
-	}
 	got, err := db.number(ctx, "SELECT count(*) FROM "+db.table()+" WHERE "+db.runColumn()+" = ?", p.Run)
 	if err != nil {
 		return err
@@ -108,7 +104,7 @@ func (db *database) asWritten(ctx context.Context, p *table.Publication) error {
 	if want := p.Manifest.Ledger.Written(); got != want {
 		return fmt.Errorf("table %q: %w: it has %d rows of the run, which wrote %d: a trigger of its own adds or removes some; drop that", db.target.name, ErrTable, got, want)
 	}
-	now, err := db.RowDigest(ctx, p.Run, names)
+	now, err := db.RowDigest(ctx, p.Run, p.Manifest.ColumnNames())
 	if was, digested := table.DigestOf(p.Manifest.Outputs); err == nil && digested && now != was {
 		err = fmt.Errorf("table %q: %w: its rows have other values than the run wrote: a trigger of its own changes them; drop that, or let it write to columns alone that the output does not have", db.target.name, ErrTable)
 	}

@@ -109,7 +109,12 @@ func (db *database) CountOthers(ctx context.Context, runs []string) (n int64, er
 
 // RowDigest implements table.Verifiable.
 func (db *database) RowDigest(ctx context.Context, run string, columns []string) (table.Digest, error) {
-	return db.session.Digest(ctx, "SELECT "+strings.Join(quoted(columns), ", ")+" FROM "+db.table()+" WHERE "+db.runColumn()+" = ?", run)
+	return db.digest(ctx, db.table(), run, columns)
+}
+
+// digest is that of the rows of a run in a table or view.
+func (db *database) digest(ctx context.Context, from, run string, columns []string) (table.Digest, error) {
+	return db.session.Digest(ctx, "SELECT "+strings.Join(quoted(columns), ", ")+" FROM "+from+" WHERE "+db.runColumn()+" = ?", run)
 }
 
 // ViewDigest implements table.Verifiable.
@@ -117,7 +122,7 @@ func (db *database) ViewDigest(ctx context.Context, run string, columns []string
 	if there, err = db.hasView(ctx, "predictions"); err != nil || !there {
 		return 0, false, err
 	}
-	d, err = db.session.Digest(ctx, "SELECT "+strings.Join(quoted(columns), ", ")+" FROM "+db.own("predictions")+" WHERE "+db.runColumn()+" = ?", run)
+	d, err = db.digest(ctx, db.own("predictions"), run, columns)
 	return d, true, err
 }
 

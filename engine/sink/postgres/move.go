@@ -53,11 +53,7 @@ func (db *database) asWritten(ctx context.Context, tx pgx.Tx, p *table.Publicati
 	if err != nil || !triggers && !now.View {
 		return err
 	}
-	names := make([]string, len(p.Manifest.Schema))
-	for i, c := range p.Manifest.Schema {
-		names[i] = c.Name
-	}
-	got, err := db.target.ReadDigest(ctx, tx.Conn().PgConn(), db.rowsOf(p.Run, names))
+	got, err := db.target.ReadDigest(ctx, tx.Conn().PgConn(), db.rowsOf(p.Run, p.Manifest.ColumnNames()))
 	if err != nil {
 		return err
 	}

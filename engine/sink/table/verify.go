@@ -271,10 +271,7 @@ func (c *comparison) compare(ctx context.Context, v *ledger.Verification) error 
 	bad := func(what string, args ...any) {
 		v.Problems = append(v.Problems, ledger.Problem{File: table, Run: c.run.Run, What: fmt.Sprintf(what, args...), Do: "restore the table from a copy, or score again (--if-exists replace --restart)"})
 	}
-	names := make([]string, len(m.Schema))
-	for i, column := range m.Schema {
-		names[i] = column.Name
-	}
+	names := m.ColumnNames()
 	if what, err := c.db.Lacks(ctx, names); err != nil || what != "" {
 		if err == nil {
 			bad("%s", what)
