@@ -109,6 +109,7 @@ func TestReads(t *testing.T) {
 		{"escapes in names", `{"\u0061":1}` + "\n" + `{"a":2}`, lines.Options{}, "[a=int64] [[1] [2]]"},
 		{"text that looks like a number is text", `{"a":"12"}`, lines.Options{}, "[a=string] [[12]]"},
 		{"numbers as text, where the type is given", `{"a":"12","b":"1.50"}`, lines.Options{Types: []lines.ColumnType{{Name: "a", Type: arrow.PrimitiveTypes.Int64}, {Name: "b", Type: &arrow.Decimal128Type{Precision: 4, Scale: 2}}}}, "[a=int64 b=decimal(4, 2)] [[12 1.5]]"},
+		{"dates whose slashes are escaped, as PHP writes them", `{"a":"2020\/01\/02"}` + "\n" + `{"a":"2020\/01\/03"}` + "\n" + `{"a":"2020\/01\/04"}`, lines.Options{DateFormat: "%Y/%m/%d"}, "[a=date] [[2020-01-02] [2020-01-03] [2020-01-04]]"},
 		{"dates and times", `{"a":"2013-01-31","b":"2013-01-31T10:00:00Z"}`, lines.Options{}, "[a=date b=timestamp[us, UTC]] [[2013-01-31 2013-01-31T10:00:00Z]]"},
 		{"numbers and text together are text", `{"a":1}` + "\n" + `{"a":"x"}`, lines.Options{}, "[a=string] [[1] [x]]"},
 		{"texts for no value", `{"a":"NA"}` + "\n" + `{"a":1}`, lines.Options{NullValues: []string{"NA"}}, "[a=int64] [[-] [1]]"},

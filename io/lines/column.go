@@ -33,7 +33,17 @@ type piece struct {
 	ascii  bool     // the text has no byte above 127
 	// bad takes a row whose value in a field does not fit, with the value.
 	bad     func(row, field int, value []byte, why string)
-	scratch []byte
+	scratch []byte // of value
+	padded  []byte // a value with pad bytes on both sides
+}
+
+// value is the text of a field that its first byte says is special; it may lie in scratch,
+// which has room for all of it, since what it is made of is no shorter.
+func (p *piece) value(field []byte) (value []byte, why string) {
+	if cap(p.scratch) < len(field) {
+		p.scratch = make([]byte, 2*len(field))
+	}
+	return p.tokens.Value(p.scratch[:0], field)
 }
 
 // cell is one field's place; it is empty where there is no value.
@@ -58,7 +68,7 @@ const blanks = " \t"
 // bare is a field without quotes and spaces around it; why says why it has no value.
 func (p *piece) bare(field []byte) (value []byte, why string) {
 	if p.tokens.Special(field[0]) {
-		if field, why = p.tokens.Value(p.scratch[:0], field); why != "" {
+		if field, why = p.value(field); why != "" {
 			return nil, why
 		}
 	}
@@ -124,12 +134,13 @@ func (c *fixed[T]) slow(p *piece, row, field int, text []byte) (v T, ok bool) {
 		return v, false
 	}
 	if why == "" {
-		p.scratch = append(append(append(p.scratch[:0], make([]byte, pad)...), value...), make([]byte, pad)...)
+		var blank [pad]byte
+		p.padded = append(append(append(p.padded[:0], blank[:]...), value...), blank[:]...)
 		from, to := pad, pad+len(value)
-		if v, ok = c.parse(p.scratch, from, to); ok {
+		if v, ok = c.parse(p.padded, from, to); ok {
 			return v, true
 		}
-		if text = p.scratch[from:to]; c.why != nil {
+		if text = p.padded[from:to]; c.why != nil {
 			why = c.why(text)
 		}
 	}
@@ -253,7 +264,7 @@ func (c *texts) convert(p *piece, field int) {
 func (c *texts) put(p *piece, row, field int, value []byte) {
 	if p.tokens.Special(value[0]) {
 		var why string
-		if value, why = p.tokens.Value(p.scratch[:0], value); why != "" {
+		if value, why = p.value(value); why != "" {
 			from, to := p.cell(row, field)
 			p.bad(row, field, p.Text[from:to], why)
 			c.valid.null(len(c.ends) - 1)
