@@ -381,14 +381,7 @@ func newColumn(mem memory.Allocator, t arrow.DataType, f *forms) column {
 }
 
 func timestamps(mem memory.Allocator, t *arrow.TimestampType, f *forms) column {
-	c := moments(mem, t, arrow.TimestampTraits.CastFromBytes, func(text []byte, from, to int) (arrow.Timestamp, bool) {
-		m, ok := f.moment(text[from:to])
-		if !ok {
-			return 0, false
-		}
-		v, why := m.ticks(t)
-		return arrow.Timestamp(v), why == ""
-	})
+	c := moments(mem, t, arrow.TimestampTraits.CastFromBytes, newClock(f, t).read)
 	c.why = func(text []byte) string {
 		m, ok := f.moment(text)
 		if !ok {

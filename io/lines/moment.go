@@ -1,6 +1,7 @@
 package lines
 
 import (
+	"encoding/binary"
 	"math"
 	"strings"
 
@@ -149,6 +150,100 @@ func parseOffset(text []byte) (seconds int64, ok bool) {
 
 // perSecond are a unit's ticks in a second.
 var perSecond = [...]int64{arrow.Second: 1, arrow.Millisecond: 1e3, arrow.Microsecond: 1e6, arrow.Nanosecond: 1e9}
+
+// clock reads the times of one column.
+type clock struct {
+	forms *forms
+	to    *arrow.TimestampType
+
+	per         int64 // ticks in a second
+	places      int   // digits of a second's fraction that the unit has
+	least, most int64 // seconds that it counts surely
+	zoned       bool  // times have an offset
+	unzoned     bool  // times may have none
+}
+
+func newClock(f *forms, to *arrow.TimestampType) *clock {
+	per := perSecond[to.Unit]
+	return &clock{
+		forms: f, to: to, per: per, places: 3 * int(to.Unit), least: math.MinInt64/per + 1, most: math.MaxInt64/per - 1,
+		zoned: to.TimeZone != "", unzoned: to.TimeZone == "" || isUTC(to.TimeZone),
+	}
+}
+
+// read reads the time between two offsets.
+func (c *clock) read(text []byte, from, to int) (v arrow.Timestamp, ok bool) {
+	if c.forms.instant == nil {
+		if v, ok := c.plain(text, from, to); ok {
+			return v, true
+		}
+	}
+	m, ok := c.forms.moment(text[from:to])
+	if !ok {
+		return 0, false
+	}
+	ticks, why := m.ticks(c.to)
+	return arrow.Timestamp(ticks), why == ""
+}
+
+// plain reads YYYY-MM-DD HH:MM:SS, or with T, with a fraction and Z, as most times are
+// written; what it does not read may be a time yet. Its bytes are compared with those of
+// such a text all together: what differs are the digits' values.
+func (c *clock) plain(text []byte, from, to int) (v arrow.Timestamp, ok bool) {
+	const (
+		whole = len("YYYY-MM-DDTHH:MM:SS")
+		// Added to what differs, these set the top bit of a byte that is more than a digit
+		// of day, time and second may be.
+		mostDay, mostTime, mostSecond = 0x7f76767f76767676, 0x76767f7676007676, 0x76767f
+	)
+	zoned := to > from && text[to-1] == 'Z'
+	if zoned {
+		to--
+	}
+	if to-from < whole || zoned && !c.zoned || !zoned && !c.unzoned {
+		return 0, false
+	}
+	date, clock := binary.LittleEndian.Uint64(text[from:from+8]), binary.LittleEndian.Uint64(text[from+8:from+16])
+	second := binary.LittleEndian.Uint64(text[from+16 : from+24])
+	between := byte(clock >> 16)
+	date ^= zeroDay
+	clock = clock&^(0xff<<16) ^ zeroTime
+	second = (second ^ zeroSecond) & 0xffffff
+	if (date|(date+mostDay)|clock|(clock+mostTime)|second|(second+mostSecond))&(0x80*ones) != 0 || between != 'T' && between != ' ' {
+		return 0, false
+	}
+	// Of two digits that follow one another, the first one's byte has their number.
+	date, clock, second = date*10+date>>8, clock*10+clock>>8, second*10+second>>8
+	y, m, d := int64(date&0xff)*100+int64(date>>16&0xff), int64(date>>40&0xff), int64(clock&0xff)
+	h, minute, s := int64(clock>>24&0xff), int64(clock>>48&0xff), int64(second>>8&0xff)
+	if m < 1 || m > 12 || d < 1 || d > daysOf(y, m) || h > 23 || minute > 59 || s > 59 {
+		return 0, false
+	}
+	s += daysSince1970(y, m, d)*secondsOfDay + h*3600 + minute*60
+	if s < c.least || s > c.most {
+		return 0, false
+	}
+	v = arrow.Timestamp(s * c.per)
+	if from += whole; from == to {
+		return v, true
+	}
+	places := to - from - 1
+	if text[from] != '.' || places < 1 || places > c.places {
+		return 0, false
+	}
+	part, ok := digits(text, from+1, to)
+	return v + arrow.Timestamp(part*tens[c.places-places]), ok
+}
+
+// What a time has but for its digits' values, as it is loaded; what stands between day and
+// time is left out.
+var (
+	zeroDay    = asWord("0000-00-")
+	zeroTime   = asWord("00\x0000:00")
+	zeroSecond = asWord(":00\x00\x00\x00\x00\x00")
+)
+
+func asWord(text string) uint64 { return binary.LittleEndian.Uint64([]byte(text)) }
 
 // ticks counts a moment in a column's unit. A moment without an offset is one of UTC's,
 // and only where that is the column's zone or it has none; why says why it is not.

@@ -1,9 +1,11 @@
 package lines
 
 import (
+	"fmt"
 	"math"
 	"math/big"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -125,6 +127,43 @@ func TestMomentsAreThoseOfPackageTime(t *testing.T) {
 		if m, ok := parseMoment([]byte(text)); ok {
 			t.Errorf("parseMoment(%q) = %+v; it is no time", text, m)
 		}
+	}
+}
+
+// The times of a column are those of moment and ticks, whatever way a text takes: each
+// of these is a time, or nearly one.
+func TestClocksReadMoments(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	units := slices.Repeat([]arrow.TimeUnit{arrow.Second, arrow.Millisecond, arrow.Microsecond, arrow.Nanosecond}, 3)
+	times := 0
+	for i := range 200_000 {
+		text := fmt.Appendf(nil, "%04d-%02d-%02d%c%02d:%02d:%02d", random.IntN(3000), random.IntN(14), random.IntN(33), "T t"[random.IntN(3)], random.IntN(26), random.IntN(62), random.IntN(62))
+		if random.IntN(2) == 0 {
+			text = append(text, ".1200003050"[:random.IntN(12)]...)
+		}
+		text = append(text, []string{"", "", "Z", "z", "+01:00"}[random.IntN(5)]...)
+		if random.IntN(2) == 0 {
+			text[random.IntN(len(text))] = byte(random.IntN(256))
+		}
+		to := &arrow.TimestampType{Unit: units[i%len(units)], TimeZone: []string{"", "UTC", "Europe/Berlin"}[i%len(units)/4]}
+		m, fits := parseMoment(text)
+		var want int64
+		if fits {
+			var why string
+			want, why = m.ticks(to)
+			fits = why == ""
+		}
+		padded, from, end := at(string(text))
+		got, ok := newClock(&forms{}, to).read(padded, from, end)
+		if ok != fits || ok && int64(got) != want {
+			t.Fatalf("%q in %s = %d, %v; want %d, %v", text, to, got, ok, want, fits)
+		}
+		if ok {
+			times++
+		}
+	}
+	if times < 10_000 {
+		t.Errorf("%d of the texts are times", times)
 	}
 }
 
