@@ -8,6 +8,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 
+	"github.com/millrace/millrace/internal/recycle"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -16,6 +17,7 @@ import (
 type reader struct {
 	table  *table
 	opts   format.ReadOptions
+	kept   *recycle.Buffers // of columns
 	closed sync.Once
 
 	mu struct {
@@ -23,6 +25,14 @@ type reader struct {
 
 		free []*spanReader
 	}
+}
+
+// keptBytes are kept at most of columns whose batches are gone, for the next ones.
+const keptBytes = 16 << 20
+
+// newReader reads a table that is open.
+func newReader(t *table, opts format.ReadOptions) *reader {
+	return &reader{table: t, opts: opts, kept: recycle.OfReaders(opts.Allocator, keptBytes)}
 }
 
 // Format implements format.Reader.
@@ -56,7 +66,10 @@ func (r *reader) Changed() error { return r.table.text.changed() }
 
 // Close implements format.Reader. It is idempotent.
 func (r *reader) Close() error {
-	r.closed.Do(r.table.text.close)
+	r.closed.Do(func() {
+		r.table.text.close()
+		r.kept.Leave()
+	})
 	return nil
 }
 
@@ -146,7 +159,7 @@ func (r *reader) newSpanReader(columns []int) *spanReader {
 	}
 	s.schema = arrow.NewSchema(fields, nil)
 	for _, c := range wanted {
-		s.made = append(s.made, newColumn(r.opts.Allocator, t.schema.Field(c).Type, t.forms))
+		s.made = append(s.made, newColumn(recycle.Allocator{Buffers: r.kept}, t.schema.Field(c).Type, t.forms))
 	}
 	s.tokens = t.syntax.Tokenizer(t.names, wanted, t.set.opts.MaxLineBytes)
 	s.piece = piece{Fields: &Fields{}, tokens: s.tokens, nulls: t.set.nulls, bad: s.badValue, scratch: make([]byte, 0, 256)}

@@ -76,7 +76,7 @@ func (s *Set) Open(ctx context.Context, path string, name format.Name, read form
 	if err := t.text.open(path); err != nil {
 		return nil, err
 	}
-	return &reader{table: t, opts: read}, nil
+	return newReader(t, read), nil
 }
 
 // once has a file looked at where nobody did yet; its error names it.

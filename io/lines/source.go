@@ -27,7 +27,7 @@ func (s *Set) OpenSource(ctx context.Context, src format.AheadSource, name forma
 	if err := t.text.open(read.Name); err != nil {
 		return nil, err
 	}
-	return &reader{table: t, opts: read}, nil
+	return newReader(t, read), nil
 }
 
 // loadSource is load of a source.

@@ -12,6 +12,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
+	"github.com/millrace/millrace/internal/recycle"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -87,7 +88,7 @@ func TestScratchFileOfColumns(t *testing.T) {
 	}); err != nil || chunks == 0 {
 		t.Fatalf("%d chunks, %v", chunks, err)
 	}
-	mem := newBudget(newRecycler(checked(t), 0), 1)
+	mem := newBudget(recycle.New(checked(t), 0), 1)
 	if _, err := newAside(mem, math.MaxInt64/2); err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "TMPDIR") {
 		t.Errorf("room for 4 EiB: %v; want an error with the folder and TMPDIR", err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 
+	"github.com/millrace/millrace/internal/recycle"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -25,7 +26,7 @@ func (o overBudget) err() error {
 // A buffer is one of: live (allocated, counts), given (handed to the caller
 // with a batch: it no longer counts, and the caller's Release frees it), gone.
 type budget struct {
-	mem   *recycler
+	mem   *recycle.Buffers
 	limit int64
 
 	mu struct {
@@ -35,13 +36,13 @@ type budget struct {
 	}
 }
 
-// lent is a buffer as the recycler gave it.
+// lent is a buffer as it was given.
 type lent struct {
 	whole []byte
 	given bool
 }
 
-func newBudget(mem *recycler, limit int64) *budget {
+func newBudget(mem *recycle.Buffers, limit int64) *budget {
 	b := &budget{mem: mem, limit: limit}
 	b.mu.buffers = make(map[*byte]lent)
 	return b
@@ -52,8 +53,8 @@ func (b *budget) Allocate(size int) []byte {
 	if size < 0 {
 		panic(overBudget{need: math.MaxInt64, limit: b.limit})
 	}
-	b.reserve(int64(b.mem.classOf(size)))
-	whole := b.mem.get(size)
+	b.reserve(int64(b.mem.Class(size)))
+	whole := b.mem.Get(size)
 	if key := first(whole); key != nil {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -94,7 +95,7 @@ func (b *budget) Free(buf []byte) {
 	}
 	b.mu.Unlock()
 	if ok {
-		b.mem.put(buffer.whole)
+		b.mem.Put(buffer.whole)
 	}
 }
 
@@ -140,7 +141,7 @@ func (b *budget) freeRest() {
 	defer b.mu.Unlock()
 	for key, buffer := range b.mu.buffers {
 		if !buffer.given {
-			b.mem.put(buffer.whole)
+			b.mem.Put(buffer.whole)
 			delete(b.mu.buffers, key)
 		}
 	}
@@ -152,4 +153,26 @@ func first(buf []byte) *byte {
 		return nil
 	}
 	return &buf[:1][0]
+}
+
+// zeroed is a budget for users that expect new memory to be zero, as Go's is:
+// what arrow-go leaves unset in a buffer must not depend on what was in it.
+type zeroed struct{ *budget }
+
+// Allocate implements memory.Allocator.
+func (z zeroed) Allocate(size int) []byte {
+	buf := z.budget.Allocate(size)
+	clear(buf[:cap(buf)])
+	return buf
+}
+
+// Reallocate implements memory.Allocator.
+func (z zeroed) Reallocate(size int, buf []byte) []byte {
+	if first(buf) != nil && size <= cap(buf) {
+		return buf[:size]
+	}
+	grown := z.Allocate(size)
+	copy(grown, buf)
+	z.Free(buf)
+	return grown
 }

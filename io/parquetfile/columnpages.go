@@ -11,6 +11,8 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/metadata"
 	pqschema "github.com/apache/arrow-go/v18/parquet/schema"
+
+	"github.com/millrace/millrace/internal/recycle"
 )
 
 const (
@@ -80,7 +82,7 @@ func (p *pageRows) makeBits(mem *budget, rows int) {
 	if need <= len(p.bits) {
 		return
 	}
-	grown := mem.Allocate(max(need, 2*len(p.bits), minRecycledBytes))
+	grown := mem.Allocate(max(need, 2*len(p.bits), recycle.MinBytes))
 	copy(grown, p.bits)
 	mem.Free(p.bits)
 	p.bits = grown

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/millrace/millrace/internal/recycle"
 	"github.com/millrace/millrace/io/parquetfile/kernel"
 )
 
@@ -51,7 +52,7 @@ func BenchmarkDecode(b *testing.B) {
 			})
 		}
 		levels := runsOf(bits, rows)
-		v := validity{mem: newBudget(newRecycler(memoryOf(b), 0), 1<<30)}
+		v := validity{mem: newBudget(recycle.New(memoryOf(b), 0), 1<<30)}
 		b.Run(fmt.Sprintf("what=levels/nulls=%g", nulls), func(b *testing.B) {
 			for b.Loop() {
 				v.reset(rows)

@@ -12,6 +12,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"pgregory.net/rapid"
 
+	"github.com/millrace/millrace/internal/recycle"
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/io/parquetfile/kernel"
 )
@@ -102,7 +103,7 @@ func checkHybrid(t *testing.T, width int) {
 // wherever reads are cut.
 func TestPropertyValidity(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		mem := newBudget(newRecycler(memory.NewGoAllocator(), 0), 1<<20)
+		mem := newBudget(recycle.New(memory.NewGoAllocator(), 0), 1<<20)
 		values, encoded := drawHybrid(t, 1, 2, math.MaxUint64)
 		r := newLevelReader(encoded, 1, false)
 		if rapid.Bool().Draw(t, "deprecated") {
@@ -143,7 +144,7 @@ func TestLevelBeyondTheMaximum(t *testing.T) {
 		"a short run":   {5 << 1, 2, 0, 0, 0, 0, 0, 0, 0, 0},
 		"a run of 0xff": {5 << 1, 0xff, 0, 0, 0, 0, 0, 0, 0, 0},
 	} {
-		v := validity{mem: newBudget(newRecycler(memory.NewGoAllocator(), 0), 1<<20)}
+		v := validity{mem: newBudget(recycle.New(memory.NewGoAllocator(), 0), 1<<20)}
 		v.reset(100)
 		r := newLevelReader(encoded, 1, false)
 		if err := v.read(&r, 5); !errors.Is(err, format.ErrDamaged) {

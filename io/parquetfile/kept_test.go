@@ -5,6 +5,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 
+	"github.com/millrace/millrace/internal/recycle"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -14,7 +15,7 @@ import (
 func TestReadersShareWhatTheyKeep(t *testing.T) {
 	const path = "../../testdata/flights-sample.parquet"
 	var kept int64
-	var all *recycler
+	var all *recycle.Buffers
 	readers := make([]*Reader, 4)
 	for i := range readers {
 		r, err := Open(path, format.ReadOptions{})
@@ -30,18 +31,18 @@ func TestReadersShareWhatTheyKeep(t *testing.T) {
 			}
 		}
 		if i == 0 {
-			all, kept = r.mem, r.mem.mu.held
+			all, kept = r.mem, r.mem.Held()
 		}
-		if r.mem != all || kept == 0 || r.mem.mu.held != kept {
-			t.Errorf("after file %d %d bytes are kept; want the %d of the first file, in common", i, r.mem.mu.held, kept)
+		if r.mem != all || kept == 0 || r.mem.Held() != kept {
+			t.Errorf("after file %d %d bytes are kept; want the %d of the first file, in common", i, r.mem.Held(), kept)
 		}
 	}
 	for i, r := range readers {
 		if err := r.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if last := i == len(readers)-1; (all.mu.held == 0) != last {
-			t.Errorf("with %d readers closed %d bytes are kept; want some until the last is", i+1, all.mu.held)
+		if last := i == len(readers)-1; (all.Held() == 0) != last {
+			t.Errorf("with %d readers closed %d bytes are kept; want some until the last is", i+1, all.Held())
 		}
 	}
 }

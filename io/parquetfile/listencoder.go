@@ -10,6 +10,7 @@ import (
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/metadata"
 
+	"github.com/millrace/millrace/internal/recycle"
 	"github.com/millrace/millrace/io/parquetfile/kernel"
 )
 
@@ -182,7 +183,7 @@ func (e *listEncoder) without(level byte) {
 func (e *listEncoder) enter(n int) {
 	mem := e.file.mem
 	if need := (e.entries+n+7)/8 + 16; need > len(e.repeated) { // which is read by words
-		grown := mem.Allocate(max(need, 2*len(e.repeated), minRecycledBytes))
+		grown := mem.Allocate(max(need, 2*len(e.repeated), recycle.MinBytes))
 		copy(grown, e.repeated)
 		mem.Free(e.repeated)
 		e.repeated = grown

@@ -18,6 +18,7 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/schema"
 
+	"github.com/millrace/millrace/internal/recycle"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -106,7 +107,7 @@ type valuesOf [][]byte
 func (c column) read(tb testing.TB, chunkRows int) (out valuesOf, err error) {
 	tb.Helper()
 	mem := memory.NewCheckedAllocator(&soiled{})
-	b := newBudget(newRecycler(mem, 0), 16<<20)
+	b := newBudget(recycle.New(mem, 0), 16<<20)
 	vals, err := newValues(c.typ, c.width, b)
 	if err != nil {
 		tb.Fatal(err)

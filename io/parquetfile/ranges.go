@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/millrace/millrace/internal/recycle"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -21,7 +22,7 @@ func OpenSource(ctx context.Context, src format.Source, opts format.ReadOptions)
 	if err := guardedOpen(ctx, r); err != nil {
 		return nil, fmt.Errorf("open %s: %w", r.name, err)
 	}
-	r.mem = buffersOfReaders(opts.Allocator, opts.BudgetBytes/4)
+	r.mem = recycle.OfReaders(opts.Allocator, opts.BudgetBytes/4)
 	return r, nil
 }
 

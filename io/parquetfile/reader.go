@@ -12,6 +12,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 
+	"github.com/millrace/millrace/internal/recycle"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -29,7 +30,7 @@ type Reader struct {
 	schema *arrow.Schema
 	fields []*node // one per top-level column
 	spans  []format.Span
-	mem    *recycler
+	mem    *recycle.Buffers
 
 	closing sync.Once
 }
@@ -49,7 +50,7 @@ func Open(path string, opts format.ReadOptions) (format.Reader, error) {
 	if err := r.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", r.name, err), f.Close())
 	}
-	r.mem = buffersOfReaders(opts.Allocator, opts.BudgetBytes/4)
+	r.mem = recycle.OfReaders(opts.Allocator, opts.BudgetBytes/4)
 	return r, nil
 }
 
@@ -137,7 +138,7 @@ func (r *Reader) Changed() error {
 // Close implements format.Reader. It is idempotent.
 func (r *Reader) Close() (err error) {
 	r.closing.Do(func() {
-		r.mem.leave()
+		r.mem.Leave()
 		if r.file != nil {
 			err = r.file.Close()
 		}

@@ -19,33 +19,6 @@ import (
 	"github.com/millrace/millrace/io/format"
 )
 
-// Buffers that nobody takes any more are freed; those that are taken again and again stay.
-func TestRecyclerFreesWhatNobodyTakes(t *testing.T) {
-	mem := memory.NewCheckedAllocator(&soiled{})
-	r := newRecycler(mem, 64<<20)
-	once := make([][]byte, 20)
-	for i := range once {
-		once[i] = r.get(1 << 20)
-	}
-	for _, b := range once {
-		r.put(b)
-	}
-	again := r.get(1 << 16)
-	r.put(again)
-	for i := range 2 * sweepBytes >> 16 {
-		b := r.get(1 << 16)
-		if &b[0] != &again[0] {
-			t.Fatalf("round %d: another buffer was made; want the one of before", i)
-		}
-		r.put(b)
-	}
-	if r.mu.held != 1<<16 || mem.CurrentAlloc() != 1<<16 {
-		t.Errorf("%d bytes are kept, %d in use; want the buffer that is taken", r.mu.held, mem.CurrentAlloc())
-	}
-	r.close()
-	mem.AssertSize(t, 0)
-}
-
 // What a writer holds of many columns of long texts is not much more than a row group and
 // the pages that are being filled: a dictionary that was given up is not kept for good, and
 // no page grows beyond what it is to have.

@@ -6,6 +6,8 @@ import (
 	"hash/maphash"
 
 	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/millrace/millrace/internal/recycle"
 )
 
 const (
@@ -94,7 +96,7 @@ func roomFor(mem *budget, b []byte, n int) []byte {
 	if len(b)+n <= cap(b) {
 		return b
 	}
-	grown := mem.Allocate(max(len(b)+n, minRecycledBytes))[:len(b)]
+	grown := mem.Allocate(max(len(b)+n, recycle.MinBytes))[:len(b)]
 	copy(grown, b)
 	mem.Free(b[:cap(b)])
 	return grown

@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/millrace/millrace/internal/recycle"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -345,7 +346,7 @@ func TestTextsWithoutValues(t *testing.T) {
 		"values too few": {nil, offsets, memory.NewBufferBytes(make([]byte, 8))},
 	} {
 		data := array.NewData(arrow.BinaryTypes.Binary, 2, buffers, nil, 0, 0)
-		f := &flatFile{names: []string{"x"}, mem: newBudget(newRecycler(memory.NewGoAllocator(), 0), 1<<20), texts: 1}
+		f := &flatFile{names: []string{"x"}, mem: newBudget(recycle.New(memory.NewGoAllocator(), 0), 1<<20), texts: 1}
 		_, err := newTextEncoder(f, flatColumn{physical: parquet.Types.ByteArray}).bytes(data, 0, 2)
 		if err == nil || !strings.Contains(err.Error(), "2 rows") {
 			t.Errorf("%s: %v; want an error", name, err)

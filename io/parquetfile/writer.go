@@ -17,6 +17,7 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 	pqschema "github.com/apache/arrow-go/v18/parquet/schema"
 
+	"github.com/millrace/millrace/internal/recycle"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -88,7 +89,7 @@ type Writer struct {
 	schema *arrow.Schema
 	opts   format.WriteOptions
 	mem    *budget
-	kept   *recycler // what mem takes from
+	kept   *recycle.Buffers // what mem takes from
 	file   groupEncoder
 	rows   int       // in the row group
 	bytes  int64     // of data in the row group
@@ -151,7 +152,7 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 	defer func() {
 		if err != nil {
 			mem.freeRest()
-			kept.close()
+			kept.Close()
 		}
 	}()
 	props := []parquet.WriterProperty{
@@ -204,28 +205,27 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 	return &Writer{schema: schema, opts: opts, mem: mem, kept: kept, file: file, flat: varying, halves: endByHalf(schema.Fields()), groupBytes: RowGroupBytes, blockRows: block}, nil
 }
 
-// spareBuffers are recyclers of writers that are closed, for the next ones: a part
+// spareBuffers are those of writers that are closed, for the next ones: a part
 // of an output needs the buffers that the part before had. Two garbage
 // collections free what nobody takes.
 var spareBuffers sync.Pool
 
-// takeBuffers is a writer's recycler: a spare one, unless it is to take from an
-// allocator.
-func takeBuffers(mem memory.Allocator) *recycler {
+// takeBuffers are a writer's buffers: spare ones, unless it is to take from an allocator.
+func takeBuffers(mem memory.Allocator) *recycle.Buffers {
 	if mem != nil {
-		return newRecycler(mem, keptBytes)
+		return recycle.New(mem, keptBytes)
 	}
-	if kept, ok := spareBuffers.Get().(*recycler); ok {
+	if kept, ok := spareBuffers.Get().(*recycle.Buffers); ok {
 		return kept
 	}
-	return newRecycler(memory.DefaultAllocator, keptBytes)
+	return recycle.New(memory.DefaultAllocator, keptBytes)
 }
 
-// leaveBuffers gives the recycler up. After an error it is nobody's: the encoder
-// may still know buffers of it.
+// leaveBuffers gives them up. After an error they are nobody's: the encoder
+// may still know some.
 func (w *Writer) leaveBuffers() {
 	if w.opts.Allocator != nil || w.err != nil {
-		w.kept.close()
+		w.kept.Close()
 		return
 	}
 	spareBuffers.Put(w.kept)
