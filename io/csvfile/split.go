@@ -18,7 +18,8 @@ const (
 	afterReturn                         // after a CR that follows the closing quote
 )
 
-// Guess implements lines.Syntax: a block begins within quotes or it does not.
+// Guess implements lines.Syntax: a block begins within quotes or it does not, which most
+// blocks show.
 func (s *syntax) Guess(before byte, block []byte) []lines.State {
 	outside := inField
 	switch before {
@@ -27,10 +28,55 @@ func (s *syntax) Guess(before byte, block []byte) []lines.State {
 	case s.delimiter:
 		outside = atField
 	}
-	if s.quote == 0 || bytes.IndexByte(block, s.quote) < 0 {
+	switch opens, closes := s.sides(before, block); {
+	case opens > 0 && closes == 0, s.quote == 0:
 		return []lines.State{outside}
+	case closes > 0 && opens == 0:
+		return []lines.State{inQuotes}
+	case bytes.IndexByte(block, s.quote) < 0:
+		return []lines.State{outside}
+	default:
+		return []lines.State{outside, inQuotes}
 	}
-	return []lines.State{outside, inQuotes}
+}
+
+// mostSides are enough quotes to see by them how a block begins.
+const mostSides = 4
+
+// sides counts, of the first quotes that show it by what they stand between, those that open or
+// close a field if the block begins outside quotes, and those that do if it begins within. A
+// field's text has quotes two by two, so that an odd number of them in a row is at its edge.
+func (s *syntax) sides(before byte, block []byte) (outside, within int) {
+	inside := 0 // 1 after an odd number of quotes
+	for at := 0; s.quote != 0 && outside+within < mostSides; {
+		next := bytes.IndexByte(block[at:], s.quote)
+		if next < 0 {
+			break
+		}
+		if next += at; next > 0 {
+			before = block[next-1]
+		}
+		for at = next; at < len(block) && block[at] == s.quote; {
+			at++
+		}
+		if at == len(block) {
+			break
+		}
+		if (at-next)%2 == 0 {
+			continue
+		}
+		begins := before == s.delimiter || before == '\n'
+		ends := block[at] == s.delimiter || block[at] == '\n' || block[at] == '\r'
+		if begins != ends {
+			if begins == (inside == 0) {
+				outside++
+			} else {
+				within++
+			}
+		}
+		inside ^= 1
+	}
+	return outside, within
 }
 
 // Finish implements lines.Syntax.

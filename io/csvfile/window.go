@@ -46,6 +46,10 @@ func (q *quoting) outside(m *kernel.Marks, text []byte, at int) (delimiters, end
 		q.begins = (m.Delimiter | m.Feed) >> 63
 		return m.Delimiter, m.Feed, 0
 	}
+	if m.Quote|q.closed == 0 { // all of it is within quotes
+		q.begins = 0
+		return 0, 0, 0
+	}
 	within := kernel.Within(m.Quote) ^ q.within
 	opens, closes := m.Quote&within, m.Quote&^within
 	delimiters, ends = m.Delimiter&^within, m.Feed&^within
