@@ -377,6 +377,7 @@ func TestBadLines(t *testing.T) {
 		{"a line that is too long", "a,b\n1," + strings.Repeat("9", 50) + "\n4,5\n", "[[<null> <null>] [4 5]]", "2", ": the line is longer than 40 bytes", "1," + strings.Repeat("9", 50)},
 		{"lines are counted within quotes", "a,b\n1,\"p\nq\"\nx,3\n", "[[1 p\nq] [<null> 3]]", "4", `a: "x" is no int64`, "x,3"},
 		{"a number beyond its type", "a,b\n9223372036854775808,3\n", "[[<null> 3]]", "2", `a: "9223372036854775808" is no int64`, "9223372036854775808,3"},
+		{"text whose last character is cut off by the file's end", "a,b\n1,x\n2,caf\xc3", "[[1 x] [2 <null>]]", "3", `b: "caf\xc3" is no UTF-8; say what it is, such as by --encoding windows-1252 or latin-1`, "2,caf\uFFFD"},
 		{"text in another encoding", "a,b\n1,caf\xe9\n2,x\n", "[[1 <null>] [2 x]]", "2", `b: "caf\xe9" is no UTF-8; say what it is, such as by --encoding windows-1252 or latin-1`, "1,caf\uFFFD"},
 	} {
 		got, err := read(t, []byte(tc.text), int64s)

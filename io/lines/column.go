@@ -30,7 +30,7 @@ type piece struct {
 
 	tokens Tokenizer
 	nulls  [][]byte // texts that stand for no value
-	ascii  bool     // the text has no byte above 127
+	valid  bool     // all fields are UTF-8
 	// bad takes a row whose value in a field does not fit, with the value.
 	bad     func(row, field int, value []byte, why string)
 	scratch []byte // of value
@@ -164,14 +164,14 @@ func (c *fixed[T]) drop() {
 
 // truths is a column of booleans, which take a bit each.
 type truths struct {
-	fixed[bool]
+	fixed[uint8] // 0 or 1
 
-	all []bool
+	all []uint8
 }
 
 func (c *truths) begin(rows int) {
 	if cap(c.all) < rows {
-		c.all = make([]bool, rows)
+		c.all = make([]uint8, rows+8)
 	}
 	c.values, c.n = c.all[:rows], 0
 	c.valid.begin(rows)
@@ -181,11 +181,11 @@ func (c *truths) finish() arrow.Array {
 	bits := memory.NewResizableBuffer(c.mem)
 	defer bits.Release()
 	bits.Resize(int(bitutil.BytesForBits(int64(c.n))))
-	clear(bits.Bytes())
-	for i, v := range c.values[:c.n] {
-		if v {
-			bitutil.SetBit(bits.Bytes(), i)
-		}
+	all := c.all[:c.n+8]
+	clear(all[c.n:])
+	for i := range bits.Bytes() {
+		// The product's top byte gathers a bit of each byte, of which no two meet.
+		bits.Bytes()[i] = byte(binary.LittleEndian.Uint64(all[8*i:8*i+8]) * 0x0102040810204080 >> 56)
 	}
 	return c.valid.array(c.mem, c.dataType, c.n, bits)
 }
@@ -235,14 +235,31 @@ func filled(mem memory.Allocator, b []byte) *memory.Buffer {
 // texts is a column of text.
 type texts struct {
 	mem   memory.Allocator
-	ends  []int32
-	text  []byte
+	ends  []int32 // in places
+	text  []byte  // in bytes
 	valid validity
+
+	places, bytes *memory.Buffer
+	last          int // bytes of the last array
 }
 
 func (c *texts) begin(rows int) {
-	c.ends, c.text = append(c.ends[:0], 0), c.text[:0]
+	c.places, c.bytes = memory.NewResizableBuffer(c.mem), memory.NewResizableBuffer(c.mem)
+	c.places.Resize(arrow.Int32SizeBytes * (rows + 1))
+	c.ends = append(arrow.Int32Traits.CastFromBytes(c.places.Bytes())[:0], 0)
+	c.text = nil
+	c.grow(c.last + c.last/8 + textRoom)
 	c.valid.begin(rows)
+}
+
+// textRoom is room beside texts, so that a short one can be copied in pieces of 8.
+const textRoom = 16
+
+// grow makes room for more bytes of text.
+func (c *texts) grow(more int) {
+	c.bytes.Resize(len(c.text) + max(more+textRoom, len(c.text)))
+	room := c.bytes.Bytes()
+	c.text = room[:len(c.text):len(room)] // what lies behind is not taken along when it grows
 }
 
 func (c *texts) convert(p *piece, field int) {
@@ -275,16 +292,19 @@ func (c *texts) put(p *piece, row, field int, value []byte) {
 		c.valid.null(len(c.ends) - 1)
 		return
 	}
-	if !p.ascii && !utf8.Valid(value) {
+	if !p.valid && !utf8.Valid(value) {
 		p.bad(row, field, value, "is no UTF-8; say what it is, such as by --encoding windows-1252 or latin-1")
 		c.valid.null(len(c.ends) - 1)
 		return
 	}
+	if cap(c.text)-len(c.text) < len(value)+textRoom {
+		c.grow(len(value))
+	}
 	c.text = appendText(c.text, value)
 }
 
-// appendText appends a text, in one piece of 8 or two where it is short and there is room
-// beside both, since most are.
+// appendText appends a text where there is room for it, in two pieces of 8 where it is short and there
+// is room beside both, since most are.
 func appendText(to, text []byte) []byte {
 	n := len(to)
 	if len(text) > 16 || cap(text) < 16 || cap(to)-n < 16 {
@@ -297,13 +317,26 @@ func appendText(to, text []byte) []byte {
 }
 
 func (c *texts) finish() arrow.Array {
-	ends, text := filled(c.mem, arrow.Int32Traits.CastToBytes(c.ends)), filled(c.mem, c.text)
-	defer ends.Release()
-	defer text.Release()
-	return c.valid.array(c.mem, arrow.BinaryTypes.String, len(c.ends)-1, ends, text)
+	c.last = len(c.text)
+	if cap(c.text) > 2*len(c.text)+textRoom {
+		short := filled(c.mem, c.text)
+		c.bytes.Release()
+		c.bytes = short
+	}
+	c.bytes.ResizeNoShrink(len(c.text))
+	c.places.ResizeNoShrink(arrow.Int32SizeBytes * len(c.ends))
+	a := c.valid.array(c.mem, arrow.BinaryTypes.String, len(c.ends)-1, c.places, c.bytes)
+	c.drop()
+	return a
 }
 
-func (c *texts) drop() {}
+func (c *texts) drop() {
+	if c.bytes != nil {
+		c.places.Release()
+		c.bytes.Release()
+		c.places, c.bytes, c.ends, c.text = nil, nil, nil, nil
+	}
+}
 
 // none is a column whose rows are all null.
 type none struct{ rows int }
@@ -364,7 +397,7 @@ func newColumn(mem memory.Allocator, t arrow.DataType, f *forms) column {
 	case *arrow.Float32Type:
 		return numbers(mem, t, arrow.Float32Traits.CastFromBytes, f, powersOfTen().parse32)
 	case *arrow.BooleanType:
-		return &truths{fixed: fixed[bool]{dataType: t, mem: mem, parse: f.parseBool}}
+		return &truths{fixed: fixed[uint8]{dataType: t, mem: mem, parse: f.parseBit}}
 	case *arrow.Date32Type:
 		return moments(mem, t, arrow.Date32Traits.CastFromBytes, f.parseDate)
 	case *arrow.TimestampType:
@@ -396,6 +429,22 @@ func timestamps(mem memory.Allocator, t *arrow.TimestampType, f *forms) column {
 func (f *forms) parseDate(text []byte, from, to int) (arrow.Date32, bool) {
 	days, ok := f.date(text[from:to])
 	return arrow.Date32(days), ok
+}
+
+// parseBit is parseBool as 0 or 1.
+func (f *forms) parseBit(text []byte, from, to int) (v uint8, ok bool) {
+	const upper, true4, fals4 = 0x20202020, 0x65757274, 0x736c6166 // as they are loaded
+	switch w := binary.LittleEndian.Uint32(text[from:from+4]) | upper; {
+	case to-from == 4 && w == true4:
+		return 1, true
+	case to-from == 5 && w == fals4 && text[from+4]|0x20 == 'e':
+		return 0, true
+	}
+	truth, ok := f.parseBool(text, from, to)
+	if truth {
+		v = 1
+	}
+	return v, ok
 }
 
 // parseBool reads true and false in any case, 1 and 0, and what is given.

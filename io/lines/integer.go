@@ -49,6 +49,11 @@ func digits(text []byte, from, to int) (v uint64, ok bool) {
 		high, a := upToEight(text, to-8, n-8)
 		low, b := upToEight(text, to, 8)
 		return high*1e8 + low, a && b
+	case n <= 19:
+		high, a := upToEight(text, to-16, n-16)
+		middle, b := upToEight(text, to-8, 8)
+		low, c := upToEight(text, to, 8)
+		return high*1e16 + middle*1e8 + low, a && b && c
 	}
 	for from < to-19 && text[from] == '0' {
 		from++

@@ -1,6 +1,7 @@
 package lines
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"math/big"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"pgregory.net/rapid"
@@ -234,5 +236,52 @@ func TestTypesAsTheyAreWritten(t *testing.T) {
 		if types, err := ParseTypes(text); err == nil {
 			t.Errorf("ParseTypes(%q) = %v; want an error", text, types)
 		}
+	}
+}
+
+// Text is UTF-8 where package utf8 says so, or would if its end were not cut off.
+func TestValidUTF8(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	good, cut := 0, 0
+	for range 100_000 {
+		var text []byte
+		for range random.IntN(12) {
+			switch random.IntN(8) {
+			case 0:
+				text = append(text, "a plain text that is long"[:random.IntN(25)]...)
+			case 1:
+				text = append(text, byte(random.IntN(256)))
+			default:
+				text = utf8.AppendRune(text, rune(random.IntN([]int{0x80, 0x800, 0x10000, 0x110000}[random.IntN(4)])))
+			}
+		}
+		if random.IntN(3) == 0 {
+			text = text[:random.IntN(len(text)+1)]
+		}
+		want := utf8.Valid(text)
+		if want {
+			good++
+		}
+		for n := 1; n < utf8.UTFMax && n <= len(text) && !want; n++ {
+			if end := text[len(text)-n:]; utf8.RuneStart(end[0]) {
+				want = !utf8.FullRune(end) && utf8.Valid(text[:len(text)-n])
+				if want {
+					cut++
+				}
+				break
+			}
+		}
+		if got := validUTF8(text, true); got != want {
+			t.Fatalf("validUTF8(%q, true) = %v; want %v", text, got, want)
+		}
+		if got := validUTF8(text, false); got != utf8.Valid(text) {
+			t.Fatalf("validUTF8(%q, false) = %v", text, got)
+		}
+		if got, want := IsASCII(text), bytes.IndexFunc(text, func(r rune) bool { return r > 127 }) < 0; got != want {
+			t.Fatalf("IsASCII(%q) = %v; want %v", text, got, want)
+		}
+	}
+	if good < 1000 || cut < 1000 {
+		t.Errorf("%d texts are UTF-8 and %d but for their ends", good, cut)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,7 +19,13 @@ import (
 const (
 	pieceBytes = 256 << 10 // of text at a time, unless a record is longer
 	pieceRows  = 1024      // whose fields are known at a time: their text is still in cache
-	chunkBytes = 32 << 20  // of text in one record batch
+)
+
+// Texts of a record batch that stay in a core's cache are made in less time than others: it has
+// so many bytes of its rows, more where more columns share them.
+const (
+	cachedBytes  = 1 << 20
+	cachedColumn = 64 << 10
 )
 
 // spanReader reads one span: text piece by piece, of it the fields of some rows, and of
@@ -49,9 +54,10 @@ type spanReader struct {
 	skipping bool  // the text goes on with a line that is no record
 	failed   error // what kept a line from being numbered
 
-	most     int // rows of the chunk
-	rows     int // of the chunk, so far
-	text     int // bytes of its lines
+	most     int   // rows of the chunk
+	mostText int64 // bytes of its lines
+	rows     int   // of the chunk, so far
+	text     int   // bytes of its lines
 	given    int64
 	problems []rowProblem
 }
@@ -118,7 +124,7 @@ func (s *spanReader) read(ctx context.Context, span block) error {
 // take makes columns of the records of the buffer, up to filled, and says where they
 // end.
 func (s *spanReader) take(filled int, last bool) (next int, err error) {
-	s.piece.ascii = IsASCII(s.buffer[pad:filled])
+	s.piece.valid = validUTF8(s.buffer[pad:filled], !last)
 	for at := pad; ; {
 		most := min(pieceRows, s.most-s.rows)
 		next, s.skipping = s.tokens.Next(s.piece.Fields, s.buffer[:filled], at, most, last)
@@ -130,7 +136,7 @@ func (s *spanReader) take(filled int, last bool) (next int, err error) {
 		}
 		s.rows += s.piece.Rows
 		s.text += next - at
-		if s.rows >= s.most || s.text >= chunkBytes {
+		if s.rows >= s.most || int64(s.text) >= s.mostText {
 			if err := s.flush(); err != nil {
 				return 0, err
 			}
@@ -162,6 +168,7 @@ func (s *spanReader) skipLine(ctx context.Context) error {
 
 func (s *spanReader) begin() {
 	s.most = int(max(min(int64(s.opts.ChunkRows), s.span.rows-s.given), 1)) // blank lines may follow the last
+	s.mostText = min(s.opts.ChunkBytes, int64(cachedBytes+cachedColumn*len(s.made)))
 	for _, c := range s.made {
 		c.begin(s.most)
 	}
@@ -271,18 +278,4 @@ func (s *spanReader) lineOf(at int) int64 {
 		}
 	}
 	return s.line + s.lines + int64(bytes.Count(s.buffer[pad:at], []byte{'\n'}))
-}
-
-// IsASCII says that a text has no byte above 127.
-func IsASCII(text []byte) bool {
-	var all byte
-	for ; len(text) >= 8; text = text[8:] {
-		if binary.LittleEndian.Uint64(text)&0x8080808080808080 != 0 {
-			return false
-		}
-	}
-	for _, c := range text {
-		all |= c
-	}
-	return all < 0x80
 }
