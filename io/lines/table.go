@@ -109,8 +109,9 @@ func (t *table) guessTypes(ctx context.Context) (err error) {
 		}
 	}
 	t.guess = make([]guess, len(t.names))
+	p := &piece{}
 	return t.sample(ctx, func(f *Fields, tokens Tokenizer) {
-		scratch := []byte{}
+		p.Fields, p.tokens = f, tokens
 		for i := range t.guess {
 			bad := f.Bad
 			for r := range f.Rows {
@@ -118,30 +119,29 @@ func (t *table) guessTypes(ctx context.Context) (err error) {
 					bad = bad[1:]
 					continue
 				}
-				t.see(&t.guess[i], f, tokens, scratch, r, i)
+				t.see(&t.guess[i], p, r, i)
 			}
 		}
 	})
 }
 
 // see lets a guess see one field.
-func (t *table) see(g *guess, f *Fields, tokens Tokenizer, scratch []byte, row, field int) {
-	p := piece{Fields: f}
+func (t *table) see(g *guess, p *piece, row, field int) {
 	from, to := p.cell(row, field)
 	if to <= from {
 		g.see(nil, t.forms, false)
 		return
 	}
 	g.bytes += int64(to - from)
-	value := f.Text[from:to]
-	quoted := tokens.Special(value[0])
-	if !quoted && t.plain && g.agrees(f.Text, from, to) {
+	value := p.Text[from:to]
+	quoted := p.tokens.Special(value[0])
+	if !quoted && t.plain && g.agrees(p.Text, from, to) {
 		return
 	}
 	if quoted {
 		var why string
-		if value, why = tokens.Value(scratch, value); why != "" {
-			value, quoted = f.Text[from:to], true // an object, which is no value
+		if value, why = p.value(value); why != "" {
+			value, quoted = p.Text[from:to], true // an object, which is no value
 		}
 	}
 	if t.set.isNull(value) || quoted && len(value) == 0 && !t.quotesMakeText() {
