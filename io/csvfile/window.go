@@ -50,7 +50,7 @@ func (q *quoting) outside(m *kernel.Marks, text []byte, at int) (delimiters, end
 		q.begins = 0
 		return 0, 0, 0
 	}
-	within := kernel.Within(m.Quote) ^ q.within
+	within := m.Within ^ q.within
 	opens, closes := m.Quote&within, m.Quote&^within
 	delimiters, ends = m.Delimiter&^within, m.Feed&^within
 	places := delimiters | ends | closes

@@ -19,12 +19,13 @@ type Marks struct {
 	Quote     uint64 // "
 	Feed      uint64 // LF
 	Return    uint64 // CR
+	Within    uint64 // Within of Quote
 }
 
 // From are the marks without those before a bit.
 func (m Marks) From(bit uint) Marks {
 	from := ^uint64(0) << bit
-	return Marks{m.Delimiter & from, m.Quote & from, m.Feed & from, m.Return & from}
+	return Marks{m.Delimiter & from, m.Quote & from, m.Feed & from, m.Return & from, Within(m.Quote & from)}
 }
 
 // level is one kernel.
@@ -54,7 +55,7 @@ func find(l *level, marks []Marks, text []byte, delimiter byte) {
 		copy(last[:], rest)
 		m := markBlock(last[:], delimiter)
 		within := uint64(1)<<len(rest) - 1
-		marks[whole] = Marks{m.Delimiter & within, m.Quote & within, m.Feed & within, m.Return & within}
+		marks[whole] = Marks{m.Delimiter & within, m.Quote & within, m.Feed & within, m.Return & within, Within(m.Quote & within)}
 	}
 	if whole == 0 {
 		return
@@ -78,6 +79,7 @@ func markBlock(block []byte, delimiter byte) (m Marks) {
 		m.Feed |= equal(w, '\n') << i
 		m.Return |= equal(w, '\r') << i
 	}
+	m.Within = Within(m.Quote)
 	return m
 }
 

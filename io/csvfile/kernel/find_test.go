@@ -38,6 +38,11 @@ func TestFindLevels(t *testing.T) {
 				t.Fatalf("find of %q in %q = %b; want %b", b, want, got, wanted)
 			}
 		}
+		for i, m := range marks {
+			if want := Within(m.Quote); m.Within != want {
+				t.Fatalf("find in %q: block %d has within %064b; want %064b", text, i, m.Within, want)
+			}
+		}
 		if !leveltest.Intact[Marks](g, blocks) {
 			t.Fatalf("find in %d bytes wrote before the marks", len(text))
 		}

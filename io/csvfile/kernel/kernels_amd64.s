@@ -5,91 +5,100 @@
 #include "textflag.h"
 
 // func findAVX2(marks *uint64, text *byte, n int, delimiter uint64)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, PCLMULQDQ
 TEXT ·findAVX2(SB), NOSPLIT, $0-32
 	MOVQ         marks+0(FP), AX
 	MOVQ         text+8(FP), CX
 	MOVQ         n+16(FP), DX
+	VPCMPEQB     X0, X0, X0
 	MOVQ         delimiter+24(FP), BX
-	VMOVQ        BX, X0
-	VPBROADCASTB X0, Y0
-	MOVL         $0x00000022, BX
-	VMOVD        BX, X1
+	VMOVQ        BX, X1
 	VPBROADCASTB X1, Y1
-	MOVL         $0x0000000a, BX
+	MOVL         $0x00000022, BX
 	VMOVD        BX, X2
 	VPBROADCASTB X2, Y2
-	MOVL         $0x0000000d, BX
+	MOVL         $0x0000000a, BX
 	VMOVD        BX, X3
 	VPBROADCASTB X3, Y3
+	MOVL         $0x0000000d, BX
+	VMOVD        BX, X4
+	VPBROADCASTB X4, Y4
 
 next:
-	VMOVDQU   (CX), Y4
-	VMOVDQU   32(CX), Y5
-	VPCMPEQB  Y4, Y0, Y6
-	VPMOVMSKB Y6, BX
-	VPCMPEQB  Y5, Y0, Y6
-	VPMOVMSKB Y6, SI
-	SHLQ      $0x20, SI
-	ORQ       BX, SI
-	MOVQ      SI, (AX)
-	VPCMPEQB  Y4, Y1, Y6
-	VPMOVMSKB Y6, BX
-	VPCMPEQB  Y5, Y1, Y6
-	VPMOVMSKB Y6, SI
-	SHLQ      $0x20, SI
-	ORQ       BX, SI
-	MOVQ      SI, 8(AX)
-	VPCMPEQB  Y4, Y2, Y6
-	VPMOVMSKB Y6, BX
-	VPCMPEQB  Y5, Y2, Y6
-	VPMOVMSKB Y6, SI
-	SHLQ      $0x20, SI
-	ORQ       BX, SI
-	MOVQ      SI, 16(AX)
-	VPCMPEQB  Y4, Y3, Y4
-	VPMOVMSKB Y4, BX
-	VPCMPEQB  Y5, Y3, Y4
-	VPMOVMSKB Y4, SI
-	SHLQ      $0x20, SI
-	ORQ       BX, SI
-	MOVQ      SI, 24(AX)
-	ADDQ      $0x40, CX
-	ADDQ      $0x20, AX
-	DECQ      DX
-	JNZ       next
+	VMOVDQU    (CX), Y5
+	VMOVDQU    32(CX), Y6
+	VPCMPEQB   Y5, Y1, Y7
+	VPMOVMSKB  Y7, BX
+	VPCMPEQB   Y6, Y1, Y7
+	VPMOVMSKB  Y7, SI
+	SHLQ       $0x20, SI
+	ORQ        BX, SI
+	MOVQ       SI, (AX)
+	VPCMPEQB   Y5, Y2, Y7
+	VPMOVMSKB  Y7, BX
+	VPCMPEQB   Y6, Y2, Y7
+	VPMOVMSKB  Y7, SI
+	SHLQ       $0x20, SI
+	ORQ        BX, SI
+	MOVQ       SI, 8(AX)
+	VMOVQ      SI, X7
+	VPCLMULQDQ $0x00, X0, X7, X7
+	VMOVQ      X7, 32(AX)
+	VPCMPEQB   Y5, Y3, Y7
+	VPMOVMSKB  Y7, BX
+	VPCMPEQB   Y6, Y3, Y7
+	VPMOVMSKB  Y7, SI
+	SHLQ       $0x20, SI
+	ORQ        BX, SI
+	MOVQ       SI, 16(AX)
+	VPCMPEQB   Y5, Y4, Y5
+	VPMOVMSKB  Y5, BX
+	VPCMPEQB   Y6, Y4, Y5
+	VPMOVMSKB  Y5, SI
+	SHLQ       $0x20, SI
+	ORQ        BX, SI
+	MOVQ       SI, 24(AX)
+	ADDQ       $0x40, CX
+	ADDQ       $0x28, AX
+	DECQ       DX
+	JNZ        next
 	VZEROUPPER
 	RET
 
 // func findAVX512(marks *uint64, text *byte, n int, delimiter uint64)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512F, PCLMULQDQ
 TEXT ·findAVX512(SB), NOSPLIT, $0-32
 	MOVQ         marks+0(FP), AX
 	MOVQ         text+8(FP), CX
 	MOVQ         n+16(FP), DX
+	VPCMPEQB     X0, X0, X0
 	MOVQ         delimiter+24(FP), BX
-	VMOVQ        BX, X0
-	VPBROADCASTB X0, Z0
+	VMOVQ        BX, X1
+	VPBROADCASTB X1, Z1
 	MOVL         $0x00000022, BX
-	VPBROADCASTB BX, Z1
-	MOVL         $0x0000000a, BX
 	VPBROADCASTB BX, Z2
-	MOVL         $0x0000000d, BX
+	MOVL         $0x0000000a, BX
 	VPBROADCASTB BX, Z3
+	MOVL         $0x0000000d, BX
+	VPBROADCASTB BX, Z4
 
 next:
-	VMOVDQU64 (CX), Z4
-	VPCMPEQB  Z4, Z0, K1
-	KMOVQ     K1, (AX)
-	VPCMPEQB  Z4, Z1, K1
-	KMOVQ     K1, 8(AX)
-	VPCMPEQB  Z4, Z2, K1
-	KMOVQ     K1, 16(AX)
-	VPCMPEQB  Z4, Z3, K1
-	KMOVQ     K1, 24(AX)
-	ADDQ      $0x40, CX
-	ADDQ      $0x20, AX
-	DECQ      DX
-	JNZ       next
+	VMOVDQU64  (CX), Z5
+	VPCMPEQB   Z5, Z1, K1
+	KMOVQ      K1, (AX)
+	VPCMPEQB   Z5, Z2, K1
+	KMOVQ      K1, 8(AX)
+	KMOVQ      K1, BX
+	VMOVQ      BX, X6
+	VPCLMULQDQ $0x00, X0, X6, X6
+	VMOVQ      X6, 32(AX)
+	VPCMPEQB   Z5, Z3, K1
+	KMOVQ      K1, 16(AX)
+	VPCMPEQB   Z5, Z4, K1
+	KMOVQ      K1, 24(AX)
+	ADDQ       $0x40, CX
+	ADDQ       $0x28, AX
+	DECQ       DX
+	JNZ        next
 	VZEROUPPER
 	RET

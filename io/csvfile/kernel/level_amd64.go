@@ -7,7 +7,7 @@ import "github.com/klauspost/cpuid/v2"
 // levels are those that the processor and the system allow, the best last.
 func levels() []*level {
 	all := []*level{plain}
-	if !cpuid.CPU.Supports(cpuid.AVX, cpuid.AVX2) {
+	if !cpuid.CPU.Supports(cpuid.AVX, cpuid.AVX2, cpuid.CLMUL) {
 		return all
 	}
 	all = append(all, &level{name: "avx2", find: findAVX2})

@@ -41,15 +41,34 @@ func function(name string) (marks, text, n Register) {
 // next goes on to the next block, if any.
 func next(marks, text, n Register) {
 	ADDQ(U8(block), text)
-	ADDQ(U8(8*(1+len(others))), marks)
+	ADDQ(U8(8*(2+len(others))), marks)
 	DECQ(n)
 	JNZ(LabelRef("next"))
 	VZEROUPPER()
 	RET()
 }
 
+// quote is the place of quotes among Marks.
+const quote = 1
+
+// within stores, behind the others, the prefix sums of a block's quotes without carries, which are
+// their product by ones (G. Langdale, D. Lemire, "Parsing Gigabytes of JSON per Second", 2019).
+func within(quotes Register, ones VecVirtual, marks Register) {
+	x := XMM()
+	VMOVQ(quotes, x)
+	VPCLMULQDQ(U8(0), ones, x, x)
+	VMOVQ(x, Mem{Base: marks, Disp: 8 * (1 + len(others))})
+}
+
+func allOnes() VecVirtual {
+	ones := XMM()
+	VPCMPEQB(ones, ones, ones)
+	return ones
+}
+
 func findAVX2() {
 	marks, text, n := function("findAVX2")
+	ones := allOnes()
 	patterns := []VecVirtual{YMM()}
 	first := XMM()
 	VMOVQ(load("delimiter"), first)
@@ -74,12 +93,16 @@ func findAVX2() {
 		SHLQ(U8(32), highBits)
 		ORQ(lowBits, highBits)
 		MOVQ(highBits, Mem{Base: marks, Disp: 8 * i})
+		if i == quote {
+			within(highBits, ones, marks)
+		}
 	}
 	next(marks, text, n)
 }
 
 func findAVX512() {
 	marks, text, n := function("findAVX512")
+	ones := allOnes()
 	patterns := []VecVirtual{ZMM()}
 	first := XMM()
 	VMOVQ(load("delimiter"), first)
@@ -97,6 +120,11 @@ func findAVX512() {
 		equal := K()
 		VPCMPEQB(v, pattern, equal)
 		KMOVQ(equal, Mem{Base: marks, Disp: 8 * i})
+		if i == quote {
+			bits := GP64()
+			KMOVQ(equal, bits)
+			within(bits, ones, marks)
+		}
 	}
 	next(marks, text, n)
 }
