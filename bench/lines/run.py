@@ -20,6 +20,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.json
@@ -30,6 +31,10 @@ FILES = {
     "flights.csv": "nyc-flights: 25 columns, 5 of them text in quotes",
     "numbers.csv": "150,000 rows of flights-wide: 34 columns of numbers, half-precision fractions",
     "doubles.csv": "8 columns of float64 with all their digits",
+    "integers.csv": "4 columns of int64 with all their digits, 4 below 100, 4 booleans",
+    "times.csv": "3 columns of times to the second, 3 to the microsecond",
+    "codes.csv": "texts without quotes: 32 hexadecimal digits, a mail address, a city; and an amount",
+    "notes.csv": "texts of 300 to 2,200 characters in quotes, with commas, quotes and line ends",
     "flights.jsonl": "nyc-flights as JSON Lines, 100,000 rows",
 }
 
@@ -71,15 +76,42 @@ def make(work: Path) -> None:
         pa.csv.write_csv(flights, work / "flights.csv")
     if not (work / "numbers.csv").exists():
         pa.csv.write_csv(pq.read_table(data / "flights-wide.parquet").slice(0, 150_000), work / "numbers.csv")
-    if not (work / "doubles.csv").exists():
-        import numpy as np
-
-        random = np.random.default_rng(7)
-        pa.csv.write_csv(pa.table({f"x{i}": random.normal(size=200_000) for i in range(8)}), work / "doubles.csv")
+    random = np.random.default_rng(7)
+    made = {
+        "doubles.csv": lambda: {f"x{i}": random.normal(size=200_000) for i in range(8)},
+        "integers.csv": lambda: {f"{what}{i}": random.integers(low, high, 300_000).astype(kind) for what, low, high, kind in
+                                 [("long", -2**62, 2**62, "i8"), ("short", 0, 100, "i8"), ("flag", 0, 2, "?")] for i in range(4)},
+        "times.csv": lambda: {f"t_{unit}{i}": pa.array(random.integers(0, 2_000_000_000 * per, 250_000), pa.timestamp(unit))
+                              for unit, per in [("s", 1), ("us", 1_000_000)] for i in range(3)},
+        "codes.csv": lambda: codes(random, 300_000),
+        "notes.csv": lambda: notes(random, 60_000),
+    }
+    for name, table in made.items():
+        if not (work / name).exists():
+            pa.csv.write_csv(pa.table(table()), work / name)
     if not (work / "flights.jsonl").exists():
         with (work / "flights.jsonl").open("w") as out:
             for row in flights.slice(0, 100_000).to_pylist():
                 out.write(json.dumps({k: v for k, v in row.items() if k != "time_hour"}) + "\n")
+
+
+def codes(random: np.random.Generator, rows: int) -> dict[str, object]:
+    digits = random.integers(0, 256, rows * 16, dtype="u1").tobytes().hex()
+    words = [bytes(random.integers(97, 123, n, dtype="u1")).decode() for n in random.integers(3, 11, 3000)]
+    some = random.integers(0, len(words), (rows, 3))
+    return {
+        "code": [digits[32 * i: 32 * i + 32] for i in range(rows)],
+        "mail": [f"{words[a]}.{words[b]}@example.com" for a, b, _ in some],
+        "city": [words[c] for _, _, c in some],
+        "amount": np.round(random.random(rows) * 1000, 2),
+    }
+
+
+def notes(random: np.random.Generator, rows: int) -> dict[str, object]:
+    words = [bytes(random.integers(97, 123, n, dtype="u1")).decode() + end for n, end in
+             zip(random.integers(2, 10, 4000), 3800 * [" "] + 100 * [", "] + 60 * ['" '] + 40 * ["\n"])]
+    lengths = random.integers(300, 2200, rows)
+    return {"id": range(rows), "note": ["".join(words[w] for w in random.integers(0, len(words), n // 7)) for n in lengths]}
 
 
 def pinned(command: list[str], more: dict[str, str] | None = None) -> str:
@@ -103,7 +135,8 @@ def peer(path: Path) -> int:
     for _ in range(6):
         before = resource.getrusage(resource.RUSAGE_SELF)
         if path.suffix == ".csv":
-            pa.csv.read_csv(path, read_options=pa.csv.ReadOptions(use_threads=False))
+            pa.csv.read_csv(path, read_options=pa.csv.ReadOptions(use_threads=False),
+                            parse_options=pa.csv.ParseOptions(newlines_in_values=path.name == "notes.csv"))
         else:
             pa.json.read_json(path, read_options=pa.json.ReadOptions(use_threads=False))
         after = resource.getrusage(resource.RUSAGE_SELF)

@@ -89,7 +89,7 @@ func BenchmarkRead(b *testing.B) {
 // read finds a file's rows and types, and reads all its columns.
 func read(b *testing.B, path string, columns bool) {
 	b.Helper()
-	s := syntaxes[filepath.Ext(path)]
+	s := syntaxes[lines.Extension(path)]
 	set := lines.NewSet(lines.Options{}, map[format.Name]lines.NewSyntaxFunc{s.format: s.syntax}, func() error { return nil })
 	r, err := set.Open(b.Context(), path, s.format, format.ReadOptions{})
 	if err != nil {
