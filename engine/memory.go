@@ -126,7 +126,7 @@ type lowering struct {
 // Bounds of uniqueBudget.
 const (
 	leastUniqueBytes = 4 << 20
-	mostUniqueBytes  = 256 << 20
+	mostUniqueBytes  = 64 << 20
 )
 
 // Least settings: below them a run is slower and not smaller.
