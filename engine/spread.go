@@ -51,7 +51,7 @@ type spread struct {
 
 // spillBytes is how much a part gathers before it is sorted: enough for some rows of each
 // folder to lie side by side, and a small part of what a worker takes.
-const spillBytes = 16 << 20
+const spillBytes = 8 << 20
 
 // newSpread begins a part.
 func (c *collector) newSpread(part int, files sink.PartFiles, schema *arrow.Schema) *spread {

@@ -100,7 +100,7 @@ func (p *PartFiles) End(rows int64) error {
 	if err := file.Flush(); err != nil {
 		return err
 	}
-	file.buf = nil // many may wait
+	file.leaveBuffer() // many may wait
 	p.rows = append(p.rows, rows)
 	if len(p.open) == syncsAtATime {
 		return outputError(p.staging.output, p.settle())

@@ -11,6 +11,7 @@ import (
 	"io"
 	"maps"
 	"path/filepath"
+	"sync"
 )
 
 // partBufferBytes is the size of the writes that reach the file system.
@@ -191,8 +192,25 @@ func (s *Staging) createLocked(dir, name, label string) (*PartFile, error) {
 	}
 	p.file, p.onDisk = f, true
 	p.sink = &digestWriter{file: f, hash: sha256.New()}
-	p.buf = bufio.NewWriterSize(p.sink, partBufferBytes)
+	p.takeBuffer()
 	return p, nil
+}
+
+// writers are those of files that have all their bytes, for the next ones: an output may have
+// thousands of small files.
+var writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, partBufferBytes) }}
+
+// takeBuffer is called once there is a sink.
+func (p *PartFile) takeBuffer() {
+	p.buf = writers.Get().(*bufio.Writer)
+	p.buf.Reset(p.sink)
+}
+
+// leaveBuffer gives up the buffer of a file that has all its bytes.
+func (p *PartFile) leaveBuffer() {
+	p.buf.Reset(nil)
+	writers.Put(p.buf)
+	p.buf = nil
 }
 
 // Write appends to the file. After an error every later call fails with it.
@@ -218,7 +236,8 @@ func (p *PartFile) Commit(rows int64) (Output, error) {
 	p.staging.mu.Lock()
 	p.done = &out
 	p.staging.mu.Unlock()
-	p.buf, p.sink = nil, nil // the staging keeps every part until it is published
+	p.leaveBuffer()
+	p.sink = nil // the staging keeps every part until it is published
 	return out, nil
 }
 
