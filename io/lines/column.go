@@ -166,11 +166,11 @@ func (c *fixed[T]) drop() {
 type truths struct {
 	fixed[uint8] // 0 or 1
 
-	all []uint8
+	all []uint8 // and eight more, since they become bits eight at a time
 }
 
 func (c *truths) begin(rows int) {
-	if cap(c.all) < rows {
+	if len(c.all) < rows+8 {
 		c.all = make([]uint8, rows+8)
 	}
 	c.values, c.n = c.all[:rows], 0
