@@ -246,7 +246,8 @@ type texts struct {
 func (c *texts) begin(rows int) {
 	c.places, c.bytes = memory.NewResizableBuffer(c.mem), memory.NewResizableBuffer(c.mem)
 	c.places.Resize(arrow.Int32SizeBytes * (rows + 1))
-	c.ends = append(arrow.Int32Traits.CastFromBytes(c.places.Bytes())[:0], 0)
+	c.ends = arrow.Int32Traits.CastFromBytes(c.places.Bytes())[:1]
+	c.ends[0] = 0
 	c.text = nil
 	c.grow(c.last + c.last/8 + textRoom)
 	c.valid.begin(rows)
