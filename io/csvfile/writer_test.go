@@ -136,6 +136,27 @@ func TestNullsAndEmptyStringsDiffer(t *testing.T) {
 	}
 }
 
+func TestNullsAndNoBytesDiffer(t *testing.T) {
+	mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
+	defer mem.AssertSize(t, 0)
+	for _, dt := range []arrow.DataType{
+		arrow.BinaryTypes.Binary, arrow.BinaryTypes.LargeBinary, arrow.BinaryTypes.BinaryView,
+		&arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.BinaryTypes.Binary},
+	} {
+		schema := arrow.NewSchema([]arrow.Field{{Name: "b", Type: dt, Nullable: true}, {Name: "i", Type: arrow.PrimitiveTypes.Int8}}, nil)
+		b, _, err := array.RecordFromJSON(mem, schema, strings.NewReader(`[{"b": "", "i": 1}, {"b": null, "i": 2}, {"b": "AQ==", "i": 3}]`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, safe := range []bool{false, true} {
+			if got, want := written(t, format.WriteOptions{SpreadsheetSafe: safe}, b), "b,i\n\"\",1\n,2\nAQ==,3\n"; got != want {
+				t.Errorf("%s, safe %t: wrote %q; want %q", dt, safe, got, want)
+			}
+		}
+		b.Release()
+	}
+}
+
 func TestUnions(t *testing.T) {
 	mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
 	defer mem.AssertSize(t, 0)

@@ -23,7 +23,8 @@ const (
 	floatKind               // plain unless it is no number, which is a text in JSON
 	missingKind             // plain unless it is no number, which is null in JSON
 	exactKind               // a decimal: as it is in CSV, a text in JSON
-	codeKind                // a text in JSON that neither has to escape: a date, base64
+	codeKind                // a text in JSON that neither has to escape: a date
+	base64Kind              // likewise, and it may be empty
 	textKind                // quoted where CSV needs it, always in JSON
 	jsonKind                // JSON; quoted where CSV needs it
 )
@@ -77,7 +78,7 @@ func textCell(a arrow.Array, text func(row int) string) cell {
 }
 
 func base64Cell(a arrow.Array, bytes func(row int) []byte) cell {
-	return cell{kind: codeKind, null: nulls(a), value: func(dst []byte, i int) []byte { return base64.StdEncoding.AppendEncode(dst, bytes(i)) }}
+	return cell{kind: base64Kind, null: nulls(a), value: func(dst []byte, i int) []byte { return base64.StdEncoding.AppendEncode(dst, bytes(i)) }}
 }
 
 // cellOf returns the cell of an array, which it borrows.

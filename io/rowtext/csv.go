@@ -38,17 +38,16 @@ func (f Fields) of(c cell) Append {
 			start := len(dst)
 			return f.quoteFrom(c.value(dst, row), start)
 		}
-	case codeKind: // a date before the year 0 and base64 may begin like a formula
-		if f.Guarded {
-			value = func(dst []byte, row int) []byte {
-				start := len(dst)
-				dst = c.value(append(dst, '\''), row)
-				if !formula(dst[start+1:]) {
-					dst = append(dst[:start], dst[start+1:]...)
-				}
-				return dst
+	case base64Kind:
+		value = f.guardedValue(func(dst []byte, row int) []byte {
+			start := len(dst)
+			if dst = c.value(dst, row); len(dst) == start { // else no bytes would be a null
+				dst = append(dst, `""`...)
 			}
-		}
+			return dst
+		})
+	case codeKind:
+		value = f.guardedValue(value)
 	}
 	if c.null == nil {
 		return value
@@ -62,6 +61,22 @@ func (f Fields) of(c cell) Append {
 			return append(dst, missing...)
 		}
 		return value(dst, row)
+	}
+}
+
+// guardedValue guards what needs no quotes: a date before the year 0 and base64 may begin like
+// a formula.
+func (f Fields) guardedValue(value Append) Append {
+	if !f.Guarded {
+		return value
+	}
+	return func(dst []byte, row int) []byte {
+		start := len(dst)
+		dst = value(append(dst, '\''), row)
+		if !formula(dst[start+1:]) {
+			dst = append(dst[:start], dst[start+1:]...)
+		}
+		return dst
 	}
 }
 

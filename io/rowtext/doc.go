@@ -21,7 +21,7 @@
 //	                     column has a time zone; as many digits as the unit has;
 //	                     years outside of 0 to 9999 with a sign
 //	duration, interval   ISO 8601: PT1.5S, P14M, P3DT0.005S
-//	binary               base64 with padding (RFC 4648, section 4)
+//	binary               base64 with padding (RFC 4648, section 4); of no bytes "" in CSV
 //	list, struct, map,   JSON: [1,null], {"x":1}, [{"key":"k","value":1}], the value
 //	union
 //	dictionary,          the value

@@ -21,7 +21,7 @@ func (c cell) json() Append {
 	switch c.kind {
 	case textKind:
 		value = func(dst []byte, row int) []byte { return AppendString(dst, c.text(row)) }
-	case codeKind, exactKind:
+	case codeKind, base64Kind, exactKind:
 		value = func(dst []byte, row int) []byte { return append(c.value(append(dst, '"'), row), '"') }
 	case floatKind:
 		value = func(dst []byte, row int) []byte {
