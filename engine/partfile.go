@@ -78,6 +78,7 @@ type oneFile struct {
 	part   int
 	file   sink.File // nil where nothing is kept, in a trial
 	writer format.Writer
+	failed error // of write
 }
 
 func (c *collector) newOneFile(part int, schema *arrow.Schema) (*oneFile, error) {
@@ -101,7 +102,10 @@ func (c *collector) newNoFile(schema *arrow.Schema) (*oneFile, error) {
 	return &oneFile{writer: writer}, nil
 }
 
-func (f *oneFile) write(record arrow.RecordBatch) error { return f.writer.Write(record) }
+func (f *oneFile) write(record arrow.RecordBatch) error {
+	f.failed = f.writer.Write(record)
+	return f.failed
+}
 
 func (f *oneFile) commit(rows int64) ([]ledger.Output, error) {
 	if err := f.writer.Close(); err != nil {
@@ -115,6 +119,9 @@ func (f *oneFile) commit(rows int64) ([]ledger.Output, error) {
 // goes to a file that is dropped.
 func (f *oneFile) abort() error {
 	err := f.writer.Close()
+	if f.failed != nil { // which Close only says again
+		err = nil
+	}
 	if f.file == nil {
 		return err
 	}

@@ -25,6 +25,7 @@ type sizedFiles struct {
 	writer  format.Writer
 	rows    int64 // in the file
 	before  int64 // bytes of the file before the row group at hand
+	failed  error // of the writer's Write
 }
 
 // write appends a record's rows, which it borrows.
@@ -38,10 +39,10 @@ func (s *sizedFiles) write(record arrow.RecordBatch) error {
 			n = min(n, int64(s.perStep)-s.rows%int64(s.perStep))
 		}
 		piece := record.NewSlice(at, at+n)
-		err := s.writer.Write(piece)
+		s.failed = s.writer.Write(piece)
 		piece.Release()
-		if err != nil {
-			return err
+		if s.failed != nil {
+			return s.failed
 		}
 		s.rows += n
 		at += n
@@ -95,6 +96,9 @@ func (s *sizedFiles) drop() error {
 	}
 	err := s.writer.Close()
 	s.writer = nil
+	if s.failed != nil { // which Close only says again
+		err = nil
+	}
 	return err
 }
 

@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -11,7 +14,9 @@ import (
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/extensions"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine"
@@ -224,5 +229,35 @@ func checkRefused(t *testing.T, err error, column string, dt arrow.DataType) {
 	t.Helper()
 	if !errors.Is(err, format.ErrColumnType) || !strings.Contains(err.Error(), fmt.Sprintf("%q", column)) || !strings.Contains(err.Error(), dt.String()) {
 		t.Errorf("run = %v; want an error that wraps %q and names %q and %s", err, format.ErrColumnType, column, dt)
+	}
+}
+
+// A value that Parquet has no place for ends the run, by one message, and nothing is published.
+func TestValuesWithoutPlaceInParquet(t *testing.T) {
+	seconds := array.NewTimestampBuilder(memory.DefaultAllocator, &arrow.TimestampType{Unit: arrow.Second})
+	seconds.AppendValues([]arrow.Timestamp{0, math.MaxInt64}, nil)
+	listed := array.NewListBuilder(memory.DefaultAllocator, seconds.Type())
+	for _, v := range []arrow.Timestamp{0, math.MaxInt64} {
+		listed.Append(true)
+		listed.ValueBuilder().(*array.TimestampBuilder).Append(v)
+	}
+	days := array.NewDate64Builder(memory.DefaultAllocator)
+	days.AppendValues([]arrow.Date64{0, 1}, nil)
+	model := onnxtest.Write(t, onnxtest.Identity(pb.TensorProto_FLOAT, "N"))
+	for _, b := range []array.Builder{seconds, listed, days} {
+		dir := t.TempDir()
+		in := writeSpans(t, filepath.Join(dir, "in.arrow"), []int64{2},
+			named{"x", fromJSON(t, arrow.PrimitiveTypes.Float32, `[1, 2]`)}, named{"k", b.NewArray()})
+		for name, target := range map[string]int64{"out.parquet": 0, "parts": 0, "sized": 1 << 20} {
+			out := filepath.Join(dir, name)
+			_, err := run(t, engine.Options{Model: model, Inputs: []string{in}, Keep: []string{"k"}, Output: out, TargetFileBytes: target})
+			if !errors.Is(err, format.ErrValue) || strings.Count(err.Error(), `column "k"`) != 1 {
+				t.Errorf("%s into %s: run = %v; want an error that wraps %q and names \"k\" once", b.Type(), name, err, format.ErrValue)
+			}
+			if _, err := os.Stat(out); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s: %s is there: %v", b.Type(), name, err)
+			}
+		}
+		b.Release()
 	}
 }

@@ -80,7 +80,7 @@ func exitCode(err error) int {
 		return exitBadRows
 	case is(format.ErrChanged, ledger.ErrNoOutput, ledger.ErrUnsound, ledger.ErrManifest, engine.ErrNoRow):
 		return exitInput
-	case is(ledger.ErrExists, ledger.ErrOutput, ledger.ErrUnread, format.ErrColumnType, spool.ErrSpool, scratch.ErrWrite):
+	case is(ledger.ErrExists, ledger.ErrOutput, ledger.ErrUnread, format.ErrColumnType, format.ErrValue, spool.ErrSpool, scratch.ErrWrite):
 		return exitOutput
 	case is(dataset.ErrInput, format.ErrDamaged, format.ErrUnsupported, format.ErrBudget, batcher.ErrDamaged):
 		return exitInput

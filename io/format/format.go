@@ -24,6 +24,8 @@ var (
 	ErrBudget = errors.New("file needs more memory than allowed")
 	// ErrColumnType says that a writer's format cannot hold a column's type.
 	ErrColumnType = errors.New("column type cannot be written in this format")
+	// ErrValue says that a writer's format cannot hold a value.
+	ErrValue = errors.New("value cannot be written in this format")
 )
 
 // Name is the name of a file format, as flags and manifests spell it.

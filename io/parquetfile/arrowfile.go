@@ -1,6 +1,7 @@
 package parquetfile
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -8,6 +9,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+
+	"github.com/millrace/millrace/io/format"
 )
 
 // encodeRows are given to arrow-go's encoder at a time: its levels, and what it
@@ -90,7 +93,11 @@ func (f *arrowFile) column(i int, batches []arrow.RecordBatch) error {
 	}
 	column := arrow.NewChunked(stored, blocks)
 	defer column.Release()
-	return f.file.WriteColumnChunked(column, 0, int64(column.Len()))
+	err := f.file.WriteColumnChunked(column, 0, int64(column.Len()))
+	if errors.Is(err, arrow.ErrInvalid) { // seconds within a list or struct, too many to be milliseconds
+		return fmt.Errorf("%w: %w", format.ErrValue, err)
+	}
+	return err
 }
 
 // close implements groupEncoder.

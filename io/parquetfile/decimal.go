@@ -8,6 +8,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+
+	"github.com/millrace/millrace/io/format"
 )
 
 // wordBytes is the size of the words that decimals are converted by.
@@ -162,7 +164,7 @@ func decimalsToFlat(arr arrow.Array, t arrow.FixedWidthDataType, mem *budget) (a
 	dst := out.Bytes()
 	for i := range arr.Len() {
 		if !store(dst[i*to:(i+1)*to], slots.values[i*from:(i+1)*from]) && arr.IsValid(i) {
-			return nil, fmt.Errorf("row %d of %d: a value has more digits than %s", i, arr.Len(), arr.DataType())
+			return nil, fmt.Errorf("row %d of %d: %w: it has more digits than %s", i, arr.Len(), format.ErrValue, arr.DataType())
 		}
 	}
 	return withValidityOf(arr, t, out, mem), nil

@@ -186,7 +186,8 @@ func TestFlatTypesWithoutPlace(t *testing.T) {
 		{&arrow.Decimal256Type{Precision: 39, Scale: 0}, []byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80, 0}, "more digits than decimal256(39, 0)"},
 		{&arrow.Decimal64Type{Precision: 9, Scale: 0}, []byte{0, 0, 0, 0x80, 0}, "more digits than decimal64(9, 0)"},
 		{&arrow.TimestampType{Unit: arrow.Second}, []byte{0, 0, 0, 0, 0, 0, 0, 0x40}, "beyond what timestamp[ms] can hold"},
-		{arrow.FixedWidthTypes.Date64, []byte{0, 0, 0, 0, 0, 0, 0, 0x40}, "beyond what date32 can hold"},
+		{arrow.FixedWidthTypes.Date64, []byte{0, 0, 0, 0, 0, 0x5c, 0x26, 5}, "beyond what date32 can hold"},
+		{arrow.FixedWidthTypes.Date64, []byte{1, 0}, "1970-01-01T00:00:00.001 has a time of day"},
 		{arrow.FixedWidthTypes.Time32s, []byte{0, 0, 0, 0x40}, "beyond what time32[ms] can hold"},
 	} {
 		width := c.typ.(arrow.FixedWidthDataType).Bytes()
@@ -206,7 +207,7 @@ func TestFlatTypesWithoutPlace(t *testing.T) {
 				if err = errors.Join(err, closed); err != nil {
 					t.Errorf("%s, below a null: %v", c.typ, err)
 				}
-			case err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), `column "x": row 1 of 2`):
+			case !errors.Is(err, format.ErrValue) || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), `column "x": row 1 of 2`):
 				t.Errorf("%s: %v; want an error with column, row and %q", c.typ, err, c.want)
 			}
 			batch.Release()

@@ -2,12 +2,14 @@ package parquetfile
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/millrace/millrace/internal/nulls"
+	"github.com/millrace/millrace/io/format"
 )
 
 // toFlat is an array in the type that a flatFile encodes it in; see flatType.
@@ -44,6 +46,9 @@ func toFlat(arr arrow.Array, t arrow.DataType, mem *budget) (arrow.Array, error)
 	case *array.Uint16:
 		return eachValue(a, a.Uint16Values(), t, mem, widened)
 	case *array.Date64:
+		if err := wholeDays(a); err != nil {
+			return nil, err
+		}
 		return eachValue(a, a.Date64Values(), t, mem, inDays)
 	case *array.Time32:
 		return eachValue(a, a.Time32Values(), t, mem, inMillis[arrow.Time32, int32])
@@ -55,6 +60,17 @@ func toFlat(arr arrow.Array, t arrow.DataType, mem *budget) (arrow.Array, error)
 
 // widened is a short integer in 4 bytes.
 func widened[T int8 | int16 | uint8 | uint16](v T) (wide int32, ok bool) { return int32(v), true }
+
+// wholeDays refuses dates with a time of day, which Parquet's dates do not have.
+func wholeDays(dates *array.Date64) error {
+	for i, v := range dates.Date64Values() {
+		if v%millisPerDay != 0 && dates.IsValid(i) {
+			return fmt.Errorf("row %d of %d: %w: %s has a time of day, and %s has none; write the column as a timestamp",
+				i, dates.Len(), format.ErrValue, time.UnixMilli(int64(v)).UTC().Format("2006-01-02T15:04:05.000"), arrow.FixedWidthTypes.Date32)
+		}
+	}
+	return nil
+}
 
 // inDays gives milliseconds in days; ok is false where these are too many.
 func inDays(millis arrow.Date64) (days int32, ok bool) {
@@ -82,7 +98,7 @@ func eachValue[T arrow.FixedWidthType, O int32 | int64](arr arrow.Array, values 
 	for i, v := range values {
 		made, ok := value(v)
 		if !ok && arr.IsValid(i) {
-			return nil, fmt.Errorf("row %d of %d: %s is beyond what %s can hold", i, arr.Len(), arr.ValueStr(i), t)
+			return nil, fmt.Errorf("row %d of %d: %w: %s is beyond what %s can hold", i, arr.Len(), format.ErrValue, arr.ValueStr(i), t)
 		}
 		out[i] = made
 	}
