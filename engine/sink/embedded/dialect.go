@@ -119,4 +119,5 @@ type Column struct {
 	NotNull   bool
 	Filled    bool // it has a value where a row brings none
 	Generated bool // nothing can be written to it
+	Strict    bool // it refuses what is not of its type: SQLite's STRICT tables
 }

@@ -178,6 +178,7 @@ func TestTakes(t *testing.T) {
 		{"INT", number, false},
 		{"VARCHAR(10)", text, true},
 		{"NUMERIC", text, false}, // "1e2" would become 100
+		{"ANY", text, false},     // which is NUMERIC, unless the table is STRICT
 		{"TEXT", day, true},
 		{"DATE", day, true},
 		{"NUMERIC", day, false},
@@ -185,6 +186,53 @@ func TestTakes(t *testing.T) {
 	} {
 		if got := (Dialect{}).Takes(&embedded.Column{Type: c.declared}, c.kind); got != c.want {
 			t.Errorf("%q takes %s: %v; want %v", c.declared, c.kind, got, c.want)
+		}
+	}
+}
+
+// A column of the type ANY keeps what is put into it in a STRICT table, and in any other makes
+// numbers of texts that are some; and a BLOB of a STRICT table takes nothing else.
+func TestTakesAsSQLiteDoes(t *testing.T) {
+	ctx := context.Background()
+	column, _, err := array.FromJSON(memory.DefaultAllocator, arrow.BinaryTypes.String, strings.NewReader(`["007"]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer column.Release()
+	schema := arrow.NewSchema([]arrow.Field{{Name: "v", Type: arrow.BinaryTypes.String}}, nil)
+	batch := array.NewRecordBatch(schema, []arrow.Array{column}, 1)
+	defer batch.Release()
+	for _, declared := range []string{"ANY", "BLOB", "TEXT", "INTEGER", "REAL"} {
+		for _, strict := range []string{"", " STRICT"} {
+			s, err := Dialect{}.Open(ctx, filepath.Join(t.TempDir(), "t.db"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Exec(ctx, "CREATE TABLE t (run TEXT, v "+declared+")"+strict); err != nil {
+				t.Fatal(err)
+			}
+			table, err := s.Describe(ctx, embedded.Ref{Table: "t"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			insert, err := s.Insert(ctx, `"t"`, "r", schema)
+			if err != nil {
+				t.Fatal(err)
+			}
+			kept := insert.Write(batch) == nil
+			if err := insert.Close(); err != nil {
+				t.Error(err)
+			}
+			if kept {
+				rows, err := s.Query(ctx, "SELECT v FROM t")
+				kept = err == nil && rows[0][0] == any("007")
+			}
+			if got := (Dialect{}).Takes(&table.Columns[1], arrow.BinaryTypes.String); got != kept {
+				t.Errorf("%s%s takes texts: %v; it keeps 007: %v", declared, strict, got, kept)
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
 		}
 	}
 }

@@ -130,8 +130,10 @@ func (d Dialect) Takes(c *embedded.Column, t arrow.DataType) bool {
 		affinity = "INTEGER"
 	case has("CHAR", "CLOB", "TEXT"):
 		affinity = "TEXT"
-	case has("BLOB"), declared == "", declared == "ANY":
-		return true // nothing is converted
+	case c.Strict && declared == "ANY": // elsewhere it is one more name for NUMERIC
+		return true
+	case has("BLOB"), declared == "": // nothing is converted
+		return !c.Strict || wanted == "BLOB"
 	case has("REAL", "FLOA", "DOUB"): //nolint:misspell // as the manual has it
 		affinity = "REAL"
 	}
@@ -145,5 +147,5 @@ func (d Dialect) Takes(c *embedded.Column, t arrow.DataType) bool {
 	case "DATE", "TIMESTAMP":
 		return affinity == "TEXT" || has("DATE", "TIME")
 	}
-	return affinity != "TEXT" && affinity != "REAL" // a BLOB, which stays one anywhere, but for what it is declared
+	return affinity != "TEXT" && affinity != "REAL" && !c.Strict // a BLOB, which stays one anywhere, but for what it is declared
 }

@@ -132,13 +132,14 @@ func (s *session) Describe(ctx context.Context, table embedded.Ref) (*embedded.T
 		return nil, err
 	}
 	found.Triggers = len(triggers) > 0
-	columns, err := s.Query(ctx, `SELECT name, type, "notnull", dflt_value IS NOT NULL, pk, hidden FROM pragma_table_xinfo(?)`, table.Table)
+	columns, err := s.Query(ctx, `SELECT name, type, "notnull", dflt_value IS NOT NULL, pk, hidden,
+		(SELECT strict FROM pragma_table_list(?1) WHERE schema = 'main') FROM pragma_table_xinfo(?1)`, table.Table)
 	if err != nil {
 		return nil, err
 	}
 	var key []string
 	for _, c := range columns {
-		column := embedded.Column{Name: c[0].(string), Type: c[1].(string), NotNull: c[2] != int64(0), Filled: c[3] != int64(0), Generated: c[5] != int64(0)}
+		column := embedded.Column{Name: c[0].(string), Type: c[1].(string), NotNull: c[2] != int64(0), Filled: c[3] != int64(0), Generated: c[5] != int64(0), Strict: c[6] == int64(1)}
 		if c[4] != int64(0) {
 			key = append(key, column.Name)
 		}
