@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -14,6 +13,7 @@ import (
 	"github.com/millrace/millrace/internal/half"
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/io/query"
+	"github.com/millrace/millrace/io/rowtext"
 )
 
 // errValue says that SQLite cannot keep a value.
@@ -123,10 +123,11 @@ func longCellOf(a arrow.Array) (cell, error) {
 	case *array.Time64:
 		return timesOfDay(a, a.Time64Values(), a.DataType().(*arrow.Time64Type).Unit), nil
 	case array.ListLike:
-		return func(row int) (any, error) {
-			text, err := json.Marshal(a.GetOneForMarshal(row))
-			return string(text), err
-		}, nil
+		text, err := rowtext.Bare(a)
+		if err != nil {
+			return nil, err
+		}
+		return func(row int) (any, error) { return string(text(nil, row)), nil }, nil
 	}
 	return nil, fmt.Errorf("%w: SQLite has nothing for %s", format.ErrColumnType, a.DataType())
 }
