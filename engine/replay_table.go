@@ -51,7 +51,7 @@ func (r *replayer) openTable(ctx context.Context, input string, err error) (*dat
 func (r *replayer) findInTable(ctx context.Context, run *ledger.Recorded, most int) (found []*hit, err error) {
 	m := run.Manifest
 	q := sink.RowQuery{Run: run.Run, Columns: m.Schema}
-	form := written{singles: map[string]bool{}}
+	form := written{singles: map[string]bool{}, table: true}
 	for _, c := range m.Schema {
 		form.singles[c.Name] = c.Type == arrow.PrimitiveTypes.Float32.Name()
 		for _, w := range r.opts.Where {

@@ -3,7 +3,9 @@ package engine_test
 import (
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -290,6 +292,52 @@ func TestReplayOfFloatsInNumeric(t *testing.T) {
 		if _, err := opts.Replay(t.Context()); err == nil || !strings.Contains(err.Error(), `its column "wide"`) {
 			t.Errorf("%s: a kept column that was changed: %v; want its name", score, err)
 		}
+	}
+}
+
+// What a table keeps in another way than it was given is compared as the table has it: blanks at
+// the end of char(n), durations in intervals, NaN in numeric, halves, zeros without their sign.
+func TestReplayOfWhatTablesKeepOtherwise(t *testing.T) {
+	slow(t)
+	dir := t.TempDir()
+	columns := []named{
+		{"id", fromJSON(t, arrow.PrimitiveTypes.Int32, "[0,1,2]")},
+		{"half", fromJSON(t, arrow.FixedWidthTypes.Float16, "[0.00000006,-0.0,0.1]")},
+		{"zero", fromJSON(t, arrow.PrimitiveTypes.Float32, "[-0.0,0.5,null]")},
+		{"a", fromJSON(t, arrow.PrimitiveTypes.Float32, "[1,2,3]")},
+	}
+	writeSpans(t, filepath.Join(dir, "lite.arrow"), nil, columns...)
+	writeSpans(t, filepath.Join(dir, "in.arrow"), nil, slices.Concat(columns, []named{
+		{"pad", fromJSON(t, arrow.BinaryTypes.String, `["a  ","b",null]`)},
+		{"took", fromJSON(t, arrow.FixedWidthTypes.Duration_us, `["1us","-500000us","7200s"]`)},
+		{"nan", fromJSON(t, arrow.PrimitiveTypes.Float32, `["NaN",-0.0,0.5]`)},
+	})...)
+	model := onnxtest.Write(t, onnxtest.Identity(pb.TensorProto_FLOAT, "N", 1))
+	check := func(output, in string, keep ...string) {
+		t.Helper()
+		mustRun(t, engine.Options{
+			Model: model, Bind: map[string][]string{"x": {"a"}}, Inputs: []string{filepath.Join(dir, in)}, Output: output, IDs: []string{"id"}, Keep: keep,
+		})
+		for id := range 3 {
+			if r := replay(t, tableReplay(t, output, id)); r.Equal != 1 || r.Rows[0].InputRow != int64(id) {
+				t.Errorf("%s: row %d: %+v; want it, equal", output, id, r)
+			}
+		}
+	}
+	lite := "sqlite:" + filepath.Join(dir, "t.db") + "?table="
+	check(lite+"made", "lite.arrow", "half", "zero")
+	table := postgresTable(t)
+	table.do(t, "CREATE TABLE scores (id integer, half numeric, zero real, pad char(5), took interval, nan numeric(6,3), y real, millrace_run text)")
+	check(table.output, "in.arrow", "half", "zero", "pad", "took", "nan")
+	for _, c := range []struct{ column, other, was string }{
+		{"took", "'1 hour'", "'-0.5 seconds'"}, {"nan", "1.5", "0"}, {"pad", "'ab'", "'b'"}, {"half", "0.2", "0"},
+	} {
+		set := "UPDATE scores SET " + c.column + " = %s WHERE id = 1"
+		table.do(t, fmt.Sprintf(set, c.other))
+		if _, err := tableReplay(t, table.output, 1).Replay(t.Context()); err == nil || !strings.Contains(err.Error(), `its column "`+c.column+`"`) {
+			t.Errorf("%s was changed: %v; want its name", c.column, err)
+		}
+		table.do(t, fmt.Sprintf(set, c.was))
 	}
 }
 

@@ -26,6 +26,7 @@ type written struct {
 	json    bool // NaN and infinities are null
 	// singles are columns of 32 bits, which a database may keep as 64.
 	singles map[string]bool
+	table   bool // where char(n) has no blanks at its end
 }
 
 // name is a column's name as it stands there.
@@ -59,10 +60,10 @@ func (w written) keeps(was arrow.Array, i int, is arrow.Array, j int) bool {
 		return w.json && ok && (math.IsNaN(v) || math.IsInf(v, 0))
 	case !isText:
 		encoded := table.Encode(was, i)
-		return encoded != nil && bytes.Equal(encoded, table.Encode(is, j)) || was.ValueStr(i) == is.ValueStr(j) || isDecimal(was) && sameFloat(was.ValueStr(i), is, j)
+		return encoded != nil && bytes.Equal(encoded, table.Encode(is, j)) || was.ValueStr(i) == is.ValueStr(j) || isDecimal(was) && sameFloat(was.ValueStr(i), is, j) || sameNumber(was, i, is, j)
 	}
 	if other, ok := textOf(is, j); ok {
-		return text == w.guard(other)
+		return text == w.guard(other) || w.table && text == strings.TrimRight(other, " ")
 	}
 	return text == is.ValueStr(j) || text == bareText(is, j) || text == jsonText(is, j) || sameMoment(text, is, j) || !w.text && sameFloat(text, is, j)
 }
@@ -71,6 +72,17 @@ func (w written) keeps(was arrow.Array, i int, is arrow.Array, j int) bool {
 func isDecimal(a arrow.Array) bool {
 	_, ok := a.DataType().(arrow.DecimalType)
 	return ok
+}
+
+// sameNumber says that two floats are one number: a zero may have lost its sign, and a float16
+// may be kept as the shortest decimal of the same float32.
+func sameNumber(was arrow.Array, i int, is arrow.Array, j int) bool {
+	v, ok := number(was, i)
+	w, both := number(is, j)
+	if is.DataType().ID() == arrow.FLOAT16 {
+		v = float64(float32(v))
+	}
+	return ok && both && (v == w || math.IsNaN(v) && math.IsNaN(w))
 }
 
 // sameFloat says that a text is a float, in whatever way it is written.

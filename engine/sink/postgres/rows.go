@@ -23,7 +23,9 @@ func (Destination) RowsOf(output string, q sink.RowQuery) (string, error) {
 
 // asText casts columns of texts, which may be of types that not every text is of, such as
 // enumerations, with which the server compares no other, or have blanks behind them (char(n));
-// and columns of nulls, which may be of types that are not read.
+// and columns of nulls, which may be of types that are not read. Of durations it makes the text
+// that CSV has of them, since intervals are not read, and floats of floats that stand in
+// columns of numeric, whose NaN no decimal is.
 func asText(c ledger.Column) string {
 	name := query.QuoteName(c.Name)
 	is, dictionary := strings.CutPrefix(c.Type, "dictionary<values=")
@@ -33,6 +35,11 @@ func asText(c ledger.Column) string {
 	switch is {
 	case "utf8", "large_utf8", "string_view", "null":
 		return "CAST(" + name + " AS text)"
+	case "float16", "float32", "float64":
+		return "CAST(" + name + " AS double precision)"
+	}
+	if strings.HasPrefix(is, "duration") {
+		return "'PT' || rtrim(rtrim(CAST(CAST(extract(epoch FROM " + name + ") AS numeric(30,6)) AS text), '0'), '.') || 'S'"
 	}
 	return name
 }
