@@ -95,6 +95,7 @@ func ParseTarget(uri string) (*Target, error) {
 		t.config.RuntimeParams["application_name"] = "millrace"
 	}
 	t.config.RuntimeParams["client_encoding"] = "UTF8"
+	t.config.RuntimeParams["datestyle"] = "ISO"           // in which pgx reads times, whatever a user or database has
 	t.config.DefaultQueryExecMode = pgx.QueryExecModeExec // no statement is asked twice, and a pooler in between may not keep any
 	return t, nil
 }

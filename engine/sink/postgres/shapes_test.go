@@ -57,12 +57,15 @@ func TestShapes(t *testing.T) {
 		}
 	}
 	t.Run("a user whose session has settings of its own", func(t *testing.T) {
-		s.Must(t, dropView+"DROP TABLE IF EXISTS p CASCADE; DROP SCHEMA IF EXISTS p_millrace CASCADE; CREATE ROLE other LOGIN SUPERUSER; ALTER ROLE other SET standard_conforming_strings = off; ALTER ROLE other SET bytea_output = escape; ALTER ROLE other SET datestyle = German; ALTER ROLE other SET search_path = ''; ALTER ROLE other SET default_transaction_isolation = serializable; ALTER ROLE other SET client_encoding = LATIN1; ALTER ROLE other SET lock_timeout = '1ms'")
+		s.Must(t, dropView+"DROP TABLE IF EXISTS p CASCADE; DROP SCHEMA IF EXISTS p_millrace CASCADE; CREATE ROLE other LOGIN SUPERUSER; ALTER ROLE other SET standard_conforming_strings = off; ALTER ROLE other SET bytea_output = escape; ALTER ROLE other SET datestyle = German; ALTER ROLE other SET search_path = ''; ALTER ROLE other SET default_transaction_isolation = serializable; ALTER ROLE other SET client_encoding = LATIN1; ALTER ROLE other SET lock_timeout = '1ms'; ALTER ROLE other SET timezone = 'Asia/Kolkata'")
 		j := newJob(strings.Replace(s.URI("public.p", ""), "postgres://postgres@", "postgres://other@", 1))
 		if _, err := j.run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		j.check(t, s, "p")
+		if v, err := (Destination{}).Verify(t.Context(), j.uri, ledger.VerifyOptions{}); err != nil || len(v.Problems) > 0 {
+			t.Errorf("verify: %+v, %v; want no problem", v, err)
+		}
 	})
 	for _, test := range []struct{ ddl, says string }{
 		{"CREATE TABLE p (id bigint UNIQUE, score double precision, millrace_run text); INSERT INTO p VALUES (7)", "(the table has a row of the same key: --if-exists upsert"},
