@@ -3,12 +3,14 @@ package postgres
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/millrace/millrace/engine/ledger"
@@ -132,6 +134,9 @@ func (db *database) heldError(ctx context.Context) error {
 // version is that of the run's own tables.
 const version = 1
 
+// undefinedColumn is the SQLSTATE for a column that is not there.
+const undefinedColumn = "42703"
+
 // checkOwn looks for the run's own tables, and refuses those of another table.
 func (db *database) checkOwn(ctx context.Context) error {
 	return db.failed(onConn(ctx, db.control, func(tx pgx.Tx) error {
@@ -147,7 +152,10 @@ func (db *database) checkOwn(ctx context.Context) error {
 		var found int
 		var of string
 		err = tx.QueryRow(ctx, "SELECT version, of_table FROM "+db.own("holder")).Scan(&found, &of)
+		pg, refused := errors.AsType[*pgconn.PgError](err)
 		switch {
+		case err != nil && (refused && pg.Code != undefinedColumn || postgres.Passes(err)): // no rights, or the connection broke
+			return err
 		case err != nil:
 			return fmt.Errorf("schema %q has a table holder that is not millrace's; name another schema by ledger= in the URI: %w", db.target.Ledger, err)
 		case found != version:

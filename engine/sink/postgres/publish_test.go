@@ -160,6 +160,27 @@ func TestRightsOnViews(t *testing.T) {
 	}
 }
 
+// TestTablesThatMayNotBeRead: a user without rights on the run's own tables is told that, and not
+// that they are somebody else's, which those that are somebody else's are told to be.
+func TestTablesThatMayNotBeRead(t *testing.T) {
+	s := pgtest.Start(t)
+	j := newJob(s.URI("t", ""))
+	if _, err := j.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.Must(t, `CREATE ROLE scorer LOGIN; GRANT USAGE ON SCHEMA t_millrace TO scorer; GRANT ALL ON t TO scorer; CREATE SCHEMA odd_millrace; CREATE TABLE odd_millrace.holder (a int)`)
+	scorer := newJob(strings.Replace(s.URI("t", ""), "postgres://postgres@", "postgres://scorer@", 1))
+	scorer.name, scorer.ifExists = "b", ledger.IfExistsAppend
+	const whose = "a table holder that is not millrace's"
+	if _, err := scorer.run(t.Context()); !errors.Is(err, ledger.ErrOutput) || !strings.Contains(err.Error(), "permission denied for table holder") || strings.Contains(err.Error(), whose) {
+		t.Errorf("run of another user = %v; want that a right is missing", err)
+	}
+	odd := newJob(s.URI("odd", ""))
+	if _, err := odd.run(t.Context()); !errors.Is(err, ledger.ErrOutput) || !strings.Contains(err.Error(), whose) {
+		t.Errorf("run = %v; want %q", err, whose)
+	}
+}
+
 // TestViewsAreOfTheTable: views show the table that has the name now, as millrace would make
 // them, whatever was done to them or to the table since they were made.
 func TestViewsAreOfTheTable(t *testing.T) {
