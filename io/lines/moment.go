@@ -262,13 +262,20 @@ func (m *moment) ticks(t *arrow.TimestampType) (v int64, why string) {
 	if m.beyond(t.Unit) {
 		return 0, "is beyond the times of the column's unit, " + t.Unit.String()
 	}
-	return m.seconds*per + m.nanos/part, ""
+	return m.seconds*per + m.nanos/part, "" // the product may wrap around, and the sum is back
 }
 
-// beyond says that a unit does not count as far.
+// beyond says that a unit does not count as far. The last time of nanoseconds is what pandas has
+// for one that never comes.
 func (m *moment) beyond(unit arrow.TimeUnit) bool {
 	per := perSecond[unit]
-	return m.seconds > math.MaxInt64/per-1 || m.seconds < math.MinInt64/per+1
+	ticks := m.nanos / (1_000_000_000 / per)
+	last, first := int64(math.MaxInt64)/per, int64(math.MinInt64)/per
+	if first*per > math.MinInt64 { // the second before, since nanos count up from it
+		first--
+	}
+	return m.seconds > last || m.seconds == last && ticks > math.MaxInt64-last*per ||
+		m.seconds < first || m.seconds == first && ticks < math.MinInt64-first*per
 }
 
 func isUTC(zone string) bool {

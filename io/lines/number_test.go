@@ -186,6 +186,16 @@ func TestTicks(t *testing.T) {
 		{"2013-01-31T10:00:00+01:00", arrow.Second, "Europe/Berlin", 1359622800, false},
 		{"2500-01-01", arrow.Nanosecond, "", 0, true},
 		{"1969-12-31T23:59:59.25", arrow.Millisecond, "", -750, false},
+		{"2262-04-11T23:47:16.854775807", arrow.Nanosecond, "", math.MaxInt64, false},
+		{"2262-04-11T23:47:16.854775808", arrow.Nanosecond, "", 0, true},
+		{"2262-04-11T23:47:17", arrow.Nanosecond, "", 0, true},
+		{"2262-04-12T01:47:16.854775807+02:00", arrow.Nanosecond, "UTC", math.MaxInt64, false},
+		{"1677-09-21T00:12:44", arrow.Nanosecond, "", -9223372036000000000, false},
+		{"1677-09-21T00:12:43.145224192", arrow.Nanosecond, "", math.MinInt64, false},
+		{"1677-09-21T00:12:43.145224191", arrow.Nanosecond, "", 0, true},
+		{"1677-09-21T00:12:42.5", arrow.Nanosecond, "", 0, true},
+		{"9999-12-31T23:59:59.999999", arrow.Microsecond, "", 253402300799999999, false},
+		{"0000-01-01", arrow.Second, "", -62167219200, false},
 	} {
 		m, ok := parseMoment([]byte(tc.text))
 		got, why := m.ticks(&arrow.TimestampType{Unit: tc.unit, TimeZone: tc.zone})
