@@ -125,7 +125,7 @@ func (c *Cast) toText(in valueType) compiled {
 			if in.form == formText {
 				return
 			}
-			own.begin(t.n)
+			own.begin(t.n, false)
 			codes := l.ownCodes()
 			l.each(t.n, func(r int) {
 				digits = writtenRow(digits[:0], l, in.form, r)

@@ -204,6 +204,9 @@ func (c *categories) finder() func(n int, l *lane, dst []int32) {
 	}
 }
 
+// glances says that a glance at a text tells its number.
+func (c *categories) glances() bool { return c.form == formText && c.texts.table.count <= fewTexts }
+
 // marked is the number of a row without a value.
 func (c *categories) marked(m Mark) int32 {
 	if m == DeadMark {

@@ -78,7 +78,29 @@ func NewEvaluator(programs []*Program, field func(column string) int) *Evaluator
 	for _, p := range programs {
 		e.add(p)
 	}
+	e.passTexts()
 	return e
+}
+
+// mostGlances is how many programs may glance at each text of a column: as many as take the time
+// that it takes to look up the text.
+const mostGlances = 4
+
+// passTexts has the texts of columns pass that programs only glance at.
+func (e *Evaluator) passTexts() {
+	glances, looks := map[*source]int{}, map[*source]int{}
+	for _, r := range e.runs {
+		for _, f := range r.feeds {
+			if r.program.glances() {
+				glances[f.source]++
+			} else {
+				looks[f.source]++
+			}
+		}
+	}
+	for _, s := range e.order {
+		s.pass = looks[s] == 0 && glances[s] <= mostGlances
+	}
 }
 
 // add makes the run of a program, after those of what it is made of.

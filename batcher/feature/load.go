@@ -214,8 +214,16 @@ func (s *source) passTexts(t *tile, l *lane, a arrow.Array, first int) error {
 	default:
 		return s.lookUp(t, l, a, first)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case isASCII(s.texts.data):
+	case s.pass: // to see whether others are UTF-8 takes more than to look them up
+		s.pass = false
+		s.begin(t.n)
+		return s.loadTexts(t, l, a, first)
+	default:
+		s.texts.check()
 	}
 	for r := range l.c[:t.n] {
 		l.c[r] = int32(r)
@@ -324,15 +332,9 @@ func lend[O int32 | int64](t *texts, d arrow.ArrayData, valueOffsets func() []O,
 	if err != nil {
 		return err
 	}
-	offsets = offsets[first:][:n+1]
-	last := offsets[0]
-	for _, o := range offsets {
-		if o < last || o < 0 || int64(o) > int64(len(data)) {
-			return badOffsets(data)
-		}
-		last = o
+	if !borrow(t, data, offsets[first:][:n+1]) {
+		return badOffsets(data)
 	}
-	borrow(t, data, offsets)
 	return nil
 }
 

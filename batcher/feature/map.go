@@ -30,7 +30,7 @@ func compileMap(m *Map, in valueType) (compiled, error) {
 			return out, fmt.Errorf("default: %w", err)
 		}
 	}
-	out.make = newMapped(values, other, reject, in).runnerOf(set)
+	out.make, out.glances = newMapped(values, other, reject, in).runnerOf(set), set.glances()
 	return out, nil
 }
 
@@ -127,6 +127,6 @@ func compileEquals(s Scalar, in valueType) (compiled, error) {
 		return out, err
 	}
 	set.seal()
-	out.make = newMapped([]float64{0, 1}, 0, false, in).runnerOf(set)
+	out.make, out.glances = newMapped([]float64{0, 1}, 0, false, in).runnerOf(set), set.glances()
 	return out, nil
 }

@@ -21,7 +21,7 @@ func compileOneHot(o *OneHot, in valueType) (compiled, error) {
 	if err != nil {
 		return out, err
 	}
-	out.width, out.names = o.width(), o.valueName
+	out.width, out.names, out.glances = o.width(), o.valueName, set.glances()
 	out.make = func() runner {
 		find, slots := set.finder(), make([]int32, TileRows)
 		return func(t *tile, l *lane) {

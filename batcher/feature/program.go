@@ -111,6 +111,9 @@ func (p *Program) ValueName(i int) string {
 // is borrowed.
 func (p *Program) Columns() []string { return p.columns }
 
+// glances says that the program's first step only glances at each text of a column.
+func (p *Program) glances() bool { return p.combine == nil && len(p.steps) > 0 && p.steps[0].glances }
+
 // Rejects says whether a row can be rejected because the feature, or one that it is
 // made of, asks for that.
 func (p *Program) Rejects() bool { return p.rejects }

@@ -29,6 +29,7 @@ type source struct {
 	typ    valueType
 
 	texts *texts // of a column of text, or of nulls that stand for it
+	pass  bool   // texts pass that lie one after the other
 	lane  *lane  // of text: the tile's codes, for all who read it
 	stamp int    // of the tile that lane is of
 
@@ -97,8 +98,18 @@ func (s *source) close() {
 
 // begin begins a tile of n rows: it keeps the codes of texts within bounds.
 func (s *source) begin(n int) {
-	if s.texts != nil && s.texts.begin(n) {
+	if s.texts != nil && s.texts.begin(n, s.pass && textsLieInOrder(s.array)) {
 		s.epoch++
+	}
+}
+
+// textsLieInOrder says that an array's texts can be taken as they lie.
+func textsLieInOrder(a arrow.Array) bool {
+	switch a.(type) {
+	case *array.String, *array.LargeString, *array.Binary, *array.LargeBinary:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -18,6 +18,8 @@ type compiled struct {
 	// feature's; of transforms that give one value 0 and nil.
 	width int
 	names func(i int) string
+	// glances says that the step takes no longer for a text than to look up the text.
+	glances bool
 	// rejects says that a row can be rejected here because its feature asks for it.
 	rejects bool
 }

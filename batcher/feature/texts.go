@@ -82,13 +82,17 @@ func (t *texts) add(text []byte) int32 {
 	return int32(len(t.ends) - 1)
 }
 
-// begin begins a tile of n rows: it forgets the codes where there are too many, and says
-// whether it did; no lane may hold one.
-func (t *texts) begin(n int) (forgot bool) {
+// begin begins a tile of n rows, which pass if they are to or most others brought another text: it
+// forgets the codes where there are too many, and says whether it did; no lane may hold one.
+func (t *texts) begin(n int, pass bool) (forgot bool) {
+	if pass && !t.passing {
+		t.table.clear()
+		t.passing, t.left = true, 0
+	}
 	if t.passing {
 		t.forget()
 		t.left -= n
-		t.passing, t.asked = t.left > 0, n
+		t.passing, t.asked = pass || t.left > 0, n
 		return true
 	}
 	most := 2*len(t.ends) > t.asked
@@ -119,19 +123,26 @@ func (t *texts) forget() {
 }
 
 // borrow makes the texts of a passing tile those of its rows, without copying them: they
-// are data, one after the other, and end where offsets from the second on say.
-func borrow[O int32 | int64](t *texts, data []byte, offsets []O) {
+// are data, one after the other, and end where offsets from the second on say. ok is false where
+// offsets do not fit data.
+func borrow[O int32 | int64](t *texts, data []byte, offsets []O) (ok bool) {
 	first, n := offsets[0], len(offsets)-1
-	t.ends = slices.Grow(t.ends, n)[:n]
+	ends, last := slices.Grow(t.ends, n)[:n], first
+	wrong := first // has the sign of all that must not have one
 	for i, o := range offsets[1:] {
-		t.ends[i] = int(o - first)
+		wrong |= o | (o - last)
+		ends[i], last = int(o-first), o
 	}
-	data = data[first:offsets[n]]
+	if wrong < 0 || int64(last) > int64(len(data)) {
+		return false
+	}
 	t.own, t.borrowed = t.data, true
-	t.data = slices.Clip(data) // another text is added to a copy
-	if isASCII(data) {
-		return
-	}
+	t.data, t.ends = slices.Clip(data[first:last]), ends // another text is added to a copy
+	return true
+}
+
+// check counts the texts of a passing tile that are not UTF-8.
+func (t *texts) check() {
 	for code := range t.ends {
 		if !utf8.Valid(t.text(int32(code))) {
 			t.broken++
@@ -141,6 +152,13 @@ func borrow[O int32 | int64](t *texts, data []byte, offsets []O) {
 
 func isASCII(data []byte) bool {
 	const high = 0x8080808080808080
+	for ; len(data) >= 32; data = data[32:] {
+		w := binary.LittleEndian.Uint64(data) | binary.LittleEndian.Uint64(data[8:])
+		w |= binary.LittleEndian.Uint64(data[16:]) | binary.LittleEndian.Uint64(data[24:])
+		if w&high != 0 {
+			return false
+		}
+	}
 	for ; len(data) >= 8; data = data[8:] {
 		if binary.LittleEndian.Uint64(data)&high != 0 {
 			return false

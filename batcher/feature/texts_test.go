@@ -91,16 +91,16 @@ func TestDictionaryIsReadWhereRowsAre(t *testing.T) {
 }
 
 // TestTextsThatAreOneTogether: two rows whose bytes are UTF-8 only one after the other are
-// bad, whether they are looked up or not.
+// bad, whether they are looked up or not, or only glanced at.
 func TestTextsThatAreOneTogether(t *testing.T) {
 	t.Parallel()
-	for _, bounds := range []int{0, 100} {
+	for bounds, step := range map[int]feature.Step{0: {Hash: &feature.Hash{Buckets: 9}}, 100: {Hash: &feature.Hash{Buckets: 9}}, 99: {Equals: new(feature.TextOf("b"))}} {
 		texts := array.NewBinaryBuilder(memory.DefaultAllocator, arrow.BinaryTypes.Binary)
 		for _, text := range []string{"a", "b", "\xc3", "\xa9", "é"} {
 			texts.Append([]byte(text))
 		}
 		record := recordOf(t, []string{"text"}, texts.NewArray())
-		programs := compileAll(t, record.Schema(), []feature.Feature{{Name: "hash", Column: "text", Transforms: []feature.Step{{Hash: &feature.Hash{Buckets: 9}}}}})
+		programs := compileAll(t, record.Schema(), []feature.Feature{{Name: "f", Column: "text", Transforms: []feature.Step{step}}})
 		e := feature.NewEvaluator(programs, func(string) int { return 0 })
 		e.Bounds(bounds, 100)
 		if err := e.Open(record, 0, 5); err != nil {
@@ -118,6 +118,30 @@ func TestTextsThatAreOneTogether(t *testing.T) {
 		}
 		if !slices.Equal(res.Marks, []feature.Mark{feature.DeadMark, feature.DeadMark, feature.Present}) {
 			t.Errorf("bounds %d: marks %v, of which the first two should be bad", bounds, res.Marks)
+		}
+	}
+}
+
+// TestGlances: an equals that is alone with a plain column gives what others give, of texts of
+// every length, the empty one too, that differ from it in one byte or in none.
+func TestGlances(t *testing.T) {
+	t.Parallel()
+	const most = 20
+	for length := range most {
+		want := "abcdefghijklmnopqrstuvwxyz"[:length]
+		var texts []string
+		for at := range length {
+			texts = append(texts, want, want[:at]+"_"+want[at+1:], want[at+1:], want[:at])
+		}
+		texts = append(texts, want, want+"z", "z"+want, "z", want)
+		column := array.NewStringBuilder(memory.DefaultAllocator)
+		column.AppendValues(texts, nil)
+		record := recordOf(t, []string{"text"}, column.NewArray())
+		matrix, _ := evaluateAll(t, compileAll(t, record.Schema(), []feature.Feature{{Column: "text", Transforms: []feature.Step{{Equals: new(feature.TextOf(want))}}}}), record)
+		for row, text := range texts {
+			if got := matrix[row][0] == 1; got != (text == want) {
+				t.Errorf("%q equals %q: %v", text, want, got)
+			}
 		}
 	}
 }

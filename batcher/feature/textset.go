@@ -14,6 +14,38 @@ type textSet struct {
 	seed    maphash.Seed
 	table   hashTable // a place is where a record begins
 	records []byte    // each: its number and length, of 32 bits, and the text; the first byte is none's
+	few     []fewText // all of them where they are few
+}
+
+// fewTexts is so many that to compare with each is faster than to look for one.
+const fewTexts = 3
+
+// fewText is a text, its last 8 bytes, in the highest of a word if they are fewer, and those bits.
+type fewText struct {
+	text       string
+	word, bits uint64
+	number     int32
+}
+
+func newFewText(text string, number int32) fewText {
+	f := fewText{text: text, bits: ^uint64(0), number: number}
+	if n := len(text); n < 8 {
+		f.bits <<= 64 - 8*n
+	}
+	var word [8]byte
+	n := min(len(text), 8)
+	copy(word[8-n:], text[len(text)-n:])
+	f.word = binary.LittleEndian.Uint64(word[:])
+	return f
+}
+
+// is compares the text with one that ends in a word, whatever stands before it.
+func (f *fewText) is(text []byte, word uint64) bool {
+	// One comparison, so that the machine has to foresee only which texts are equal.
+	if (word^f.word)&f.bits|uint64(len(text)^len(f.text)) != 0 {
+		return false
+	}
+	return len(text) <= 8 || string(text) == f.text
 }
 
 const recordHead = 8
@@ -35,6 +67,9 @@ func (s *textSet) add(text string, number int32) bool {
 	s.records = binary.LittleEndian.AppendUint32(s.records, uint32(number))
 	s.records = binary.LittleEndian.AppendUint32(s.records, uint32(len(text)))
 	s.records = append(s.records, text...)
+	if s.table.count <= fewTexts {
+		s.few = append(s.few, newFewText(text, number))
+	}
 	return true
 }
 
@@ -49,11 +84,41 @@ func (s *textSet) record(at uint32, text []byte) (number int32, same bool) {
 
 // numbers writes those of texts from a code on, unknownSlot for others.
 func (s *textSet) numbers(t *texts, first int, dst []int32) {
+	if s.table.count <= fewTexts {
+		s.compared(t, first, dst)
+		return
+	}
 	var hashes [256]uint32
 	for len(dst) > 0 {
 		n := min(len(dst), len(hashes))
 		s.someNumbers(t, first, dst[:n], hashes[:n])
 		first, dst = first+n, dst[n:]
+	}
+}
+
+// compared is numbers where there are few.
+func (s *textSet) compared(t *texts, first int, dst []int32) {
+	start := 0
+	if first > 0 {
+		start = t.ends[first-1]
+	}
+	for i, end := range t.ends[first:][:len(dst)] {
+		text := t.data[start:end]
+		start, dst[i] = end, unknownSlot
+		var word uint64
+		if end >= 8 {
+			word = binary.LittleEndian.Uint64(t.data[end-8:])
+		} else {
+			for _, b := range t.data[:end] {
+				word = word>>8 | uint64(b)<<56
+			}
+		}
+		for k := range s.few {
+			if f := &s.few[k]; f.is(text, word) {
+				dst[i] = f.number
+				break
+			}
+		}
 	}
 }
 
