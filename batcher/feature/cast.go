@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+
+	"github.com/millrace/millrace/internal/numerals"
 )
 
 func compileCast(c *Cast, in valueType) (compiled, error) {
@@ -49,21 +51,50 @@ type parsed struct {
 	ok bool
 }
 
+// textReader reads a text that is not empty, and lies among others as package numerals wants it.
+type textReader func(text []byte, from, to int) parsed
+
+// all reads texts from a code on; the empty one is nothing. Those at the ends of all are read
+// elsewhere.
+func (read textReader) all(t *texts, first int, made []parsed) {
+	var elsewhere []byte
+	start := 0
+	if first > 0 {
+		start = t.ends[first-1]
+	}
+	for i, end := range t.ends[first:][:len(made)] {
+		switch {
+		case start == end:
+			made[i] = parsed{}
+		case start >= numerals.Pad && end+numerals.Pad <= len(t.data):
+			made[i] = read(t.data, start, end)
+		default:
+			const none = "\x00\x00\x00\x00\x00\x00\x00\x00"
+			elsewhere = append(append(append(elsewhere[:0], none...), t.data[start:end]...), none...)
+			made[i] = read(elsewhere, numerals.Pad, len(elsewhere)-numerals.Pad)
+		}
+		start = end
+	}
+}
+
 // eachText makes a step that gives each row what is made of its text, and reports those
 // of which nothing is.
-func eachText(what string, of func(text []byte) parsed, put func(l *lane, r int, p parsed)) func() runner {
+func eachText(what string, read textReader) func() runner {
 	return func() runner {
-		byText := perText[parsed]{of: of}
+		byText := perText[parsed]{ofAll: read.all}
 		return func(t *tile, l *lane) {
 			all := byText.all(l.texts)
-			l.each(t.n, func(r int) {
-				p := all[l.c[r]]
-				if !p.ok {
-					t.bad(l, r, fmt.Sprintf("text %.40q is no %s", l.texts.text(l.c[r]), what), "correct the data, or map such texts before")
-					return
+			for r, code := range l.c[:t.n] {
+				if l.marked && l.marks[r] != Present {
+					continue
 				}
-				put(l, r, p)
-			})
+				p := &all[code]
+				if !p.ok {
+					t.bad(l, r, fmt.Sprintf("text %.40q is no %s", l.texts.text(code), what), "correct the data, or map such texts before")
+					continue
+				}
+				l.f[r], l.i[r] = p.f, p.i // of which the type's form is read
+			}
 		}
 	}
 }
@@ -76,14 +107,7 @@ func (c *Cast) toFloat(in valueType) compiled {
 		narrow = func(v float64) float64 { return float64(float32(v)) }
 	}
 	if in.form == formText {
-		bits := 64
-		if c.To == ToFloat32 {
-			bits = 32 // rounded once
-		}
-		return compiled{out: out, make: eachText("number", func(text []byte) parsed {
-			v, err := strconv.ParseFloat(string(text), bits)
-			return parsed{f: v, ok: err == nil || errors.Is(err, strconv.ErrRange)}
-		}, func(l *lane, r int, p parsed) { l.f[r] = p.f })}
+		return compiled{out: out, make: eachText("number", c.floatReader())}
 	}
 	step := onFloats(in, func(t *tile, l *lane) {
 		if c.To == ToFloat64 {
@@ -97,13 +121,38 @@ func (c *Cast) toFloat(in valueType) compiled {
 	return step
 }
 
+// floatReader reads numbers as strconv does, rounded once; one that is too large is an infinity.
+func (c *Cast) floatReader() textReader {
+	powers := numerals.Powers()
+	if c.To == ToFloat32 {
+		return func(text []byte, from, to int) parsed {
+			if v, ok := powers.Float32(text, from, to); ok {
+				return parsed{f: float64(v), ok: true}
+			}
+			return parseOther(text[from:to], 32)
+		}
+	}
+	return func(text []byte, from, to int) parsed {
+		if v, ok := powers.Float64(text, from, to); ok {
+			return parsed{f: v, ok: true}
+		}
+		return parseOther(text[from:to], 64)
+	}
+}
+
+// parseOther reads what is not in plain decimal digits, as 0x1p-2, or too large, or no number.
+func parseOther(text []byte, bits int) parsed {
+	v, err := strconv.ParseFloat(string(text), bits)
+	return parsed{f: v, ok: err == nil || errors.Is(err, strconv.ErrRange)}
+}
+
 func (c *Cast) toBool(in valueType) compiled {
 	out := valueType{form: formBool}
 	if in.form == formText {
-		return compiled{out: out, make: eachText("truth value, such as true, false, 1 or 0", func(text []byte) parsed {
-			v, err := strconv.ParseBool(string(text))
+		return compiled{out: out, make: eachText("truth value, such as true, false, 1 or 0", func(text []byte, from, to int) parsed {
+			v, err := strconv.ParseBool(string(text[from:to]))
 			return parsed{f: BoolOf(v).Number, ok: err == nil}
-		}, func(l *lane, r int, p parsed) { l.f[r] = p.f })}
+		})}
 	}
 	step := onFloats(in, func(t *tile, l *lane) {
 		for r, v := range l.f[:t.n] {
@@ -145,14 +194,14 @@ func (c *Cast) toInteger(in valueType) compiled {
 	case formUint:
 		out.make = func() runner { return signed }
 	case formText:
-		out.make = eachText("integer", func(text []byte) parsed {
-			if v, err := strconv.ParseInt(string(text), 10, 64); err == nil {
+		out.make = eachText("integer", func(text []byte, from, to int) parsed {
+			if v, ok := numerals.Int64(text, from, to); ok {
 				return parsed{i: v, ok: true}
 			}
-			f, err := strconv.ParseFloat(string(text), 64)
+			f, err := strconv.ParseFloat(string(text[from:to]), 64)
 			v, ok := c.whole(f)
 			return parsed{i: v, ok: ok && err == nil}
-		}, func(l *lane, r int, p parsed) { l.i[r] = p.i })
+		})
 	default:
 		out.make = func() runner { return c.round }
 	}

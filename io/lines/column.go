@@ -10,6 +10,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/millrace/millrace/internal/numerals"
 )
 
 // column makes one array of one field of many rows. Rows are null until a value is put.
@@ -378,25 +380,25 @@ func moments[T any](mem memory.Allocator, t arrow.FixedWidthDataType, cast func(
 func newColumn(mem memory.Allocator, t arrow.DataType, f *forms) column {
 	switch t := t.(type) {
 	case *arrow.Int64Type:
-		return numbers(mem, t, arrow.Int64Traits.CastFromBytes, f, parseInt64)
+		return numbers(mem, t, arrow.Int64Traits.CastFromBytes, f, numerals.Int64)
 	case *arrow.Int32Type:
-		return numbers(mem, t, arrow.Int32Traits.CastFromBytes, f, smallInt[int32])
+		return numbers(mem, t, arrow.Int32Traits.CastFromBytes, f, numerals.SmallInt[int32])
 	case *arrow.Int16Type:
-		return numbers(mem, t, arrow.Int16Traits.CastFromBytes, f, smallInt[int16])
+		return numbers(mem, t, arrow.Int16Traits.CastFromBytes, f, numerals.SmallInt[int16])
 	case *arrow.Int8Type:
-		return numbers(mem, t, arrow.Int8Traits.CastFromBytes, f, smallInt[int8])
+		return numbers(mem, t, arrow.Int8Traits.CastFromBytes, f, numerals.SmallInt[int8])
 	case *arrow.Uint64Type:
-		return numbers(mem, t, arrow.Uint64Traits.CastFromBytes, f, parseUint64)
+		return numbers(mem, t, arrow.Uint64Traits.CastFromBytes, f, numerals.Uint64)
 	case *arrow.Uint32Type:
-		return numbers(mem, t, arrow.Uint32Traits.CastFromBytes, f, smallUint[uint32])
+		return numbers(mem, t, arrow.Uint32Traits.CastFromBytes, f, numerals.SmallUint[uint32])
 	case *arrow.Uint16Type:
-		return numbers(mem, t, arrow.Uint16Traits.CastFromBytes, f, smallUint[uint16])
+		return numbers(mem, t, arrow.Uint16Traits.CastFromBytes, f, numerals.SmallUint[uint16])
 	case *arrow.Uint8Type:
-		return numbers(mem, t, func(b []byte) []uint8 { return b }, f, smallUint[uint8])
+		return numbers(mem, t, func(b []byte) []uint8 { return b }, f, numerals.SmallUint[uint8])
 	case *arrow.Float64Type:
-		return numbers(mem, t, arrow.Float64Traits.CastFromBytes, f, powersOfTen().parse)
+		return numbers(mem, t, arrow.Float64Traits.CastFromBytes, f, numerals.Powers().Float64)
 	case *arrow.Float32Type:
-		return numbers(mem, t, arrow.Float32Traits.CastFromBytes, f, powersOfTen().parse32)
+		return numbers(mem, t, arrow.Float32Traits.CastFromBytes, f, numerals.Powers().Float32)
 	case *arrow.BooleanType:
 		return &truths{fixed: fixed[uint8]{dataType: t, mem: mem, parse: f.parseBit}}
 	case *arrow.Date32Type:

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/millrace/millrace/internal/numerals"
 )
 
 // kind is what the values of a column look like.
@@ -79,12 +81,12 @@ func (g *guess) agrees(text []byte, from, to int) bool {
 	switch g.kind {
 	case whole:
 		if digits <= 18 {
-			_, ok = parseInt64(text, from, to)
+			_, ok = numerals.Int64(text, from, to)
 		}
 	case number: // which fits: it has a point, or few digits, and is below 1e308
-		var d decimalText
-		d, ok = scanDecimal(text, from, to)
-		ok = ok && (digits <= 18 || d.exponent < 0) && digits+d.exponent <= 308
+		var d numerals.Decimal
+		d, ok = numerals.ScanDecimal(text, from, to)
+		ok = ok && (digits <= 18 || d.Exponent < 0) && digits+d.Exponent <= 308
 	case textKind:
 		ok = true
 	default:
@@ -153,21 +155,21 @@ func (f *forms) ofValue(value []byte) guess {
 	case leadingZero(trimmed):
 		return f.ofText(value) // no number, but a code, such as of a place: 01234; or a date
 	case c-'0' <= 9, c == '-', c == '+', c == '.':
-		if _, ok := parseInt64(padded, from, to); ok {
+		if _, ok := numerals.Int64(padded, from, to); ok {
 			return guess{kind: whole, negative: c == '-'}
 		}
-		if _, ok := parseUint64(padded, from, to); ok {
+		if _, ok := numerals.Uint64(padded, from, to); ok {
 			return guess{kind: positive}
 		}
-		if _, ok := scanDecimal(padded, from, to); ok && !isInteger(trimmed) {
-			if _, ok := parseFloat64(padded, from, to); ok {
+		if _, ok := numerals.ScanDecimal(padded, from, to); ok && !isInteger(trimmed) {
+			if _, ok := numerals.Powers().Float64(padded, from, to); ok {
 				return guess{kind: number}
 			}
 		}
 	case bytes.EqualFold(trimmed, []byte("true")), bytes.EqualFold(trimmed, []byte("false")):
 		return guess{kind: truth}
 	}
-	if _, ok := parseNotFinite(trimmed); ok {
+	if _, ok := numerals.NotFinite(trimmed); ok {
 		return guess{kind: number}
 	}
 	return f.ofText(value)

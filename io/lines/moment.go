@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/millrace/millrace/internal/numerals"
 )
 
 // moment is a point in time as it is written.
@@ -231,8 +233,8 @@ func (c *clock) plain(text []byte, from, to int) (v arrow.Timestamp, ok bool) {
 	if text[from] != '.' || places < 1 || places > c.places {
 		return 0, false
 	}
-	part, ok := digits(text, from+1, to)
-	return v + arrow.Timestamp(part*tens[c.places-places]), ok
+	part, ok := numerals.Digits(text, from+1, to)
+	return v + arrow.Timestamp(part*numerals.PowerOfTen(c.places-places)), ok
 }
 
 // What a time has but for its digits' values, as it is loaded; what stands between day and

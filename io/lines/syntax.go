@@ -1,6 +1,15 @@
 package lines
 
-import "github.com/millrace/millrace/io/format"
+import (
+	"github.com/millrace/millrace/internal/numerals"
+	"github.com/millrace/millrace/io/format"
+)
+
+// pad is how many bytes may be read before and after a field: see Fields.
+const pad = numerals.Pad
+
+// ones has the value 1 in each byte.
+const ones = numerals.Ones
 
 // Syntax is one way of writing tables as lines: CSV, or JSON Lines. All its methods
 // may be called concurrently.

@@ -1,4 +1,4 @@
-package lines
+package numerals
 
 import (
 	"encoding/binary"
@@ -6,8 +6,8 @@ import (
 	"math/bits"
 )
 
-// pad is how many bytes may be read before and after a field: see Fields.
-const pad = 8
+// Pad is how many bytes may be read before and after a number.
+const Pad = 8
 
 // eight reads eight digits, the first of which lies in the lowest byte. ok is false
 // unless all are digits.
@@ -15,14 +15,14 @@ const pad = 8
 // Source: D. Lemire, "Quickly parsing eight digits" (2018): neighbours are joined to
 // numbers of two digits, then of four, then of eight.
 func eight(w uint64) (v uint64, ok bool) {
-	return joined(w - '0'*ones), notDigits(w) == 0
+	return joined(w - '0'*Ones), notDigits(w) == 0
 }
 
-// ones has the value 1 in each byte.
-const ones = 0x0101010101010101
+// Ones has the value 1 in each byte.
+const Ones = 0x0101010101010101
 
 // notDigits has the top bit of each byte that is no digit, up to the first at least.
-func notDigits(w uint64) uint64 { return ((w + 0x46*ones) | (w - '0'*ones)) & (0x80 * ones) }
+func notDigits(w uint64) uint64 { return ((w + 0x46*Ones) | (w - '0'*Ones)) & (0x80 * Ones) }
 
 // joined is the number of eight digits, given by their values.
 func joined(w uint64) uint64 {
@@ -38,8 +38,8 @@ func upToEight(text []byte, to, n int) (uint64, bool) {
 	return eight(w>>gone<<gone | 0x3030303030303030&(1<<gone-1))
 }
 
-// digits reads the digits from one offset to another, at least one.
-func digits(text []byte, from, to int) (v uint64, ok bool) {
+// Digits reads the digits from one offset to another, at least one.
+func Digits(text []byte, from, to int) (v uint64, ok bool) {
 	switch n := to - from; {
 	case n <= 0:
 		return 0, false
@@ -70,34 +70,35 @@ func digits(text []byte, from, to int) (v uint64, ok bool) {
 	return v, true
 }
 
-// parseInt64 reads an integer with or without a sign.
-func parseInt64(text []byte, from, to int) (int64, bool) {
+// Int64 reads an integer with or without a sign.
+func Int64(text []byte, from, to int) (int64, bool) {
 	negative := text[from] == '-'
 	if negative || text[from] == '+' {
 		from++
 	}
-	v, ok := digits(text, from, to)
+	v, ok := Digits(text, from, to)
 	if negative {
 		return -int64(v), ok && v <= 1<<63
 	}
 	return int64(v), ok && v <= math.MaxInt64
 }
 
-// parseUint64 reads an integer that is not negative.
-func parseUint64(text []byte, from, to int) (uint64, bool) {
+// Uint64 reads an integer that is not negative.
+func Uint64(text []byte, from, to int) (uint64, bool) {
 	if text[from] == '+' {
 		from++
 	}
-	return digits(text, from, to)
+	return Digits(text, from, to)
 }
 
-// smallInt reads integers of a smaller type.
-func smallInt[T int8 | int16 | int32](text []byte, from, to int) (T, bool) {
-	v, ok := parseInt64(text, from, to)
+// SmallInt reads integers of a smaller type.
+func SmallInt[T int8 | int16 | int32](text []byte, from, to int) (T, bool) {
+	v, ok := Int64(text, from, to)
 	return T(v), ok && int64(T(v)) == v
 }
 
-func smallUint[T uint8 | uint16 | uint32](text []byte, from, to int) (T, bool) {
-	v, ok := parseUint64(text, from, to)
+// SmallUint reads integers of a smaller type that are not negative.
+func SmallUint[T uint8 | uint16 | uint32](text []byte, from, to int) (T, bool) {
+	v, ok := Uint64(text, from, to)
 	return T(v), ok && uint64(T(v)) == v
 }

@@ -1,4 +1,4 @@
-package lines
+package numerals
 
 import (
 	"math"
@@ -14,13 +14,15 @@ const (
 	mostPower  = 308
 )
 
-// powerTable has, for each exponent, the first 128 bits of that power of ten, cut off:
+// PowerTable has, for each exponent, the first 128 bits of that power of ten, cut off:
 // high and low.
-type powerTable [mostPower - leastPower + 1][2]uint64
+type PowerTable [mostPower - leastPower + 1][2]uint64
 
-// powersOfTen is made when somebody reads numbers.
-var powersOfTen = sync.OnceValue(func() *powerTable {
-	all := &powerTable{}
+// Powers are made when somebody reads numbers.
+func Powers() *PowerTable { return powers() }
+
+var powers = sync.OnceValue(func() *PowerTable {
+	all := &PowerTable{}
 	ten, word := big.NewInt(10), new(big.Int).SetUint64(math.MaxUint64)
 	for i := range all {
 		e := i + leastPower
@@ -43,14 +45,14 @@ var powersOfTen = sync.OnceValue(func() *powerTable {
 //
 // Source: D. Lemire, "Number Parsing at a Gigabyte per Second" (2021), the algorithm of
 // M. Eisel, as Go's strconv has it (strconv/eisel_lemire.go).
-func (powers128 *powerTable) rounded(d *decimalText) (float64, bool) {
-	if d.digits == 0 || d.exponent < leastPower || d.exponent > mostPower {
+func (t *PowerTable) rounded(d *Decimal) (float64, bool) {
+	if d.digits == 0 || d.Exponent < leastPower || d.Exponent > mostPower {
 		return 0, false
 	}
-	power := &powers128[d.exponent-leastPower]
+	power := &t[d.Exponent-leastPower]
 	shift := bits.LeadingZeros64(d.digits)
 	digits := d.digits << shift
-	exponent := uint64(217706*d.exponent>>16+64+1023) - uint64(shift) // 217706/2^16 is log2(10)
+	exponent := uint64(217706*d.Exponent>>16+64+1023) - uint64(shift) // 217706/2^16 is log2(10)
 
 	high, low := bits.Mul64(digits, power[0])
 	if high&0x1ff == 0x1ff && low+digits < digits { // more bits of the power may matter
