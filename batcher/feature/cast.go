@@ -169,7 +169,7 @@ func (c *Cast) toText(in valueType) compiled {
 	out := compiled{out: valueType{form: formText}}
 	out.make = func() runner {
 		own := newTexts()
-		var digits []byte
+		numbers := newWriter()
 		return func(t *tile, l *lane) {
 			if in.form == formText {
 				return
@@ -177,8 +177,7 @@ func (c *Cast) toText(in valueType) compiled {
 			own.begin(t.n, false)
 			codes := l.ownCodes()
 			l.each(t.n, func(r int) {
-				digits = writtenRow(digits[:0], l, in.form, r)
-				codes[r] = own.code(digits)
+				codes[r] = own.code(numbers.row(l, in.form, r))
 			})
 			l.texts = own
 		}

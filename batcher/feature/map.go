@@ -111,7 +111,7 @@ func (l *lane) quote(in valueType, row int) string {
 	case in.form == formText:
 		return fmt.Sprintf("%.40q", l.texts.text(l.c[row]))
 	case in.isNumber():
-		return string(writtenRow(nil, l, in.form, row))
+		return string(newWriter().row(l, in.form, row))
 	default:
 		return strconv.FormatInt(l.i[row], 10)
 	}

@@ -99,10 +99,10 @@ func whileDigits(text []byte, from, to int, v uint64) (uint64, int) {
 	return v, from
 }
 
-// tens are powers of ten, for as many digits as a word has.
-var tens = [9]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8}
+// tens are the powers of ten of 64 bits.
+var tens = [20]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19}
 
-// PowerOfTen is 10^n, for as many digits as a word has.
+// PowerOfTen is 10^n, of n up to 19.
 func PowerOfTen(n int) uint64 { return tens[n] }
 
 // leadingZeros counts those of digits with a point.

@@ -8,10 +8,10 @@ import (
 )
 
 // Exponents of ten for which there are floating numbers of 64 bits, with digits of up
-// to 19 places before them.
+// to 19 places before them, and those of what makes digits of such numbers.
 const (
 	leastPower = -342
-	mostPower  = 308
+	mostPower  = 324
 )
 
 // PowerTable has, for each exponent, the first 128 bits of that power of ten, cut off:

@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -98,5 +99,84 @@ func TestIntegersAreThoseOfStrconv(t *testing.T) {
 		if got, ok := Uint64(padded, from, to); ok != (err == nil) || ok && got != want {
 			t.Errorf("Uint64(%q) = %d, %v; want %d, %v", text, got, ok, want, err)
 		}
+	}
+}
+
+// shortestOf is what strconv writes, as digits and an exponent.
+func shortestOf(v float64, bits int) (digits uint64, exponent int) {
+	text := strconv.FormatFloat(v, 'e', -1, bits)
+	mantissa, e, _ := strings.Cut(text, "e")
+	exponent, _ = strconv.Atoi(e)
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	digits, _ = strconv.ParseUint(whole+fraction, 10, 64)
+	return digits, exponent - len(fraction)
+}
+
+func TestShortestIsThatOfStrconv(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	check := func(v float64) {
+		t.Helper()
+		if v = math.Abs(v); v == 0 || v-v != 0 {
+			return
+		}
+		digits, exponent := Powers().Shortest(v)
+		if d, e := shortestOf(v, 64); d != digits || e != exponent {
+			t.Fatalf("Shortest(%x) = %d, %d; want %d, %d", v, digits, exponent, d, e)
+		}
+		single := float32(v)
+		if single == 0 || single-single != 0 {
+			return
+		}
+		digits, exponent = Powers().Shortest32(single)
+		if d, e := shortestOf(float64(single), 32); d != digits || e != exponent {
+			t.Fatalf("Shortest32(%x) = %d, %d; want %d, %d", single, digits, exponent, d, e)
+		}
+	}
+	for e := -1074; e < 1024; e++ {
+		for _, v := range []float64{math.Ldexp(1, e), math.Nextafter(math.Ldexp(1, e), 0), math.Nextafter(math.Ldexp(1, e), math.Inf(1)), math.Ldexp(3, e)} {
+			check(v)
+			check(float64(math.Nextafter32(float32(v), 0)))
+		}
+	}
+	for e := -323; e < 309; e++ {
+		for _, digit := range []string{"1", "3", "9", "17", "999999", "9007199254740993"} {
+			v, _ := strconv.ParseFloat(digit+"e"+strconv.Itoa(e), 64)
+			check(v)
+		}
+	}
+	for range 200_000 {
+		check(math.Float64frombits(random.Uint64()))
+		check(float64(math.Float32frombits(random.Uint32())))
+		check(random.NormFloat64())
+		check(float64(random.IntN(1e9)) / math.Pow10(random.IntN(9)))
+		check(float64(random.Uint64() >> random.IntN(64)))
+	}
+}
+
+func TestWrittenAsByStrconv(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 8))
+	check := func(v uint64) {
+		t.Helper()
+		if got, want := string(AppendUint([]byte("x"), v)), "x"+strconv.FormatUint(v, 10); got != want {
+			t.Fatalf("AppendUint(%d) = %s", v, got)
+		}
+		if n := CountDigits(v); n != len(strconv.FormatUint(v, 10)) {
+			t.Fatalf("CountDigits(%d) = %d", v, n)
+		}
+		if got, want := string(AppendInt(nil, int64(v))), strconv.FormatInt(int64(v), 10); got != want {
+			t.Fatalf("AppendInt(%s) = %s", want, got)
+		}
+	}
+	for v := range uint64(200_000) {
+		check(v)
+	}
+	for power := uint64(1); power < 1e19; power *= 10 {
+		for _, v := range []uint64{power - 1, power, power + 1, -power, math.MaxUint64 - power} {
+			check(v)
+		}
+	}
+	for range 200_000 {
+		check(random.Uint64() >> random.IntN(64))
+		check(random.Uint64N(1e8))
 	}
 }
