@@ -3,7 +3,8 @@ package feature
 import (
 	"errors"
 	"fmt"
-	"math"
+
+	"github.com/millrace/millrace/batcher/kernel"
 )
 
 // combiner makes one lane of floating numbers of several, row by row. out is none of
@@ -129,18 +130,6 @@ func (h *Haversine) combiner() (combiner, error) {
 	}
 	diameter := 2 * earthRadius * perKilometre[h.Unit]
 	return func(t *tile, in []*lane, out *lane) {
-		lat1, lon1, lat2, lon2 := in[0].f, in[1].f, in[2].f, in[3].f
-		for r := range t.n {
-			out.f[r] = diameter * arc(lat1[r], lon1[r], lat2[r], lon2[r])
-		}
+		kernel.Haversine(out.f[:t.n], kernel.Places{Lat1: in[0].f, Lon1: in[1].f, Lat2: in[2].f, Lon2: in[3].f}, diameter)
 	}, nil
-}
-
-// arc is half of the angle between two places in degrees, seen from the Earth's
-// centre, in radians (R. W. Sinnott, "Virtues of the Haversine", 1984).
-func arc(lat1, lon1, lat2, lon2 float64) float64 {
-	const degree = math.Pi / 180
-	north, east := math.Sin((lat2-lat1)*degree/2), math.Sin((lon2-lon1)*degree/2)
-	h := north*north + math.Cos(lat1*degree)*math.Cos(lat2*degree)*east*east
-	return math.Asin(math.Sqrt(min(h, 1))) // rounding may leave the domain
 }

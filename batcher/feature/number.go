@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"github.com/millrace/millrace/batcher/kernel"
 )
 
 // toFloat makes floating numbers of a lane of integers.
@@ -187,11 +189,7 @@ func (s *Scale) linear() (linear, error) {
 	return f, nil
 }
 
-func log1p(t *tile, l *lane) {
-	for r, v := range l.f[:t.n] {
-		l.f[r] = math.Log1p(v)
-	}
-}
+func log1p(t *tile, l *lane) { kernel.Log1p(l.f[:t.n]) }
 
 func abs(t *tile, l *lane) {
 	for r, v := range l.f[:t.n] {

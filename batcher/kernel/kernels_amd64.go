@@ -793,3 +793,23 @@ func expand8ValidAVX2(dst *byte, bits *byte, valid *byte, fills *byte, stride in
 //
 //go:noescape
 func expand8ValidAVX512(dst *byte, bits *byte, valid *byte, fills *byte, stride int, n int, width int, one uint64)
+
+// log1pAVX2 is the logarithm of 1 + x; see the generator.
+//
+//go:noescape
+func log1pAVX2(dst *byte, src *byte, steps int) (hard uint64)
+
+// haversineAVX2 is the distance of places; see the generator.
+//
+//go:noescape
+func haversineAVX2(dst *byte, lat1 *byte, lon1 *byte, lat2 *byte, lon2 *byte, steps int, diameter float64) (hard uint64)
+
+// log1pAVX512 is the logarithm of 1 + x; see the generator.
+//
+//go:noescape
+func log1pAVX512(dst *byte, src *byte, steps int) (hard uint64)
+
+// haversineAVX512 is the distance of places; see the generator.
+//
+//go:noescape
+func haversineAVX512(dst *byte, lat1 *byte, lon1 *byte, lat2 *byte, lon2 *byte, steps int, diameter float64) (hard uint64)

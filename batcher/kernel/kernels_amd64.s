@@ -50650,3 +50650,1584 @@ halves:
 	JNZ         halves
 	VZEROUPPER
 	RET
+
+// func log1pAVX2(dst *byte, src *byte, steps int) (hard uint64)
+// Requires: AVX, AVX2
+TEXT ·log1pAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ steps+16(FP), DX
+	XORQ BX, BX
+	MOVQ $0x00000001, SI
+
+step:
+	XORL         DI, DI
+	VMOVUPD      (CX), Y0
+	VADDPD       double3ff0000000000000<>+0(SB), Y0, Y1
+	VPSRLQ       $0x34, Y1, Y2
+	VORPD        double4330000000000000<>+0(SB), Y2, Y2
+	VSUBPD       double43300000000003ff<>+0(SB), Y2, Y2
+	VBROADCASTSD double3ff0000000000000<>+0(SB), Y3
+	VCMPPD       $0x1e, double0000000000000000<>+0(SB), Y2, Y4
+	VSUBPD       Y0, Y1, Y5
+	VSUBPD       Y5, Y3, Y3
+	VSUBPD       double3ff0000000000000<>+0(SB), Y1, Y5
+	VSUBPD       Y5, Y0, Y5
+	VBLENDVPD    Y4, Y3, Y5, Y3
+	VDIVPD       Y1, Y3, Y3
+	VANDPD       double000fffffffffffff<>+0(SB), Y1, Y1
+	VORPD        double3ff0000000000000<>+0(SB), Y1, Y1
+	VCMPPD       $0x1d, double3ffffffffffffffd<>+0(SB), Y1, Y4
+	VCMPPD       $0x1d, double3ff6a09e667f3bcd<>+0(SB), Y1, Y5
+	VADDPD       double3ff0000000000000<>+0(SB), Y2, Y6
+	VBLENDVPD    Y5, Y6, Y2, Y2
+	VMULPD       double3fe0000000000000<>+0(SB), Y1, Y6
+	VBLENDVPD    Y5, Y6, Y1, Y1
+	VSUBPD       double3ff0000000000000<>+0(SB), Y1, Y1
+	VANDPD       double7fffffffffffffff<>+0(SB), Y0, Y5
+	VCMPPD       $0x11, double3fda827999fcef32<>+0(SB), Y5, Y6
+	VCMPPD       $0x1e, doublebfd2bec333018867<>+0(SB), Y0, Y7
+	VBROADCASTSD double0000000000000000<>+0(SB), Y8
+	VBLENDVPD    Y7, Y0, Y1, Y9
+	VBLENDVPD    Y6, Y9, Y1, Y1
+	VBLENDVPD    Y7, Y8, Y2, Y9
+	VBLENDVPD    Y6, Y9, Y2, Y2
+	VCMPPD       $0x0c, double0000000000000000<>+0(SB), Y2, Y9
+	VBLENDVPD    Y9, Y3, Y8, Y3
+	VMULPD       double3fe0000000000000<>+0(SB), Y1, Y8
+	VMULPD       Y1, Y8, Y8
+	VADDPD       double4000000000000000<>+0(SB), Y1, Y9
+	VDIVPD       Y9, Y1, Y9
+	VMULPD       Y9, Y9, Y10
+	VMULPD       double3fc2f112df3e5244<>+0(SB), Y10, Y11
+	VADDPD       double3fc39a09d078c69f<>+0(SB), Y11, Y11
+	VMULPD       Y10, Y11, Y11
+	VADDPD       double3fc7466496cb03de<>+0(SB), Y11, Y11
+	VMULPD       Y10, Y11, Y11
+	VADDPD       double3fcc71c51d8e78af<>+0(SB), Y11, Y11
+	VMULPD       Y10, Y11, Y11
+	VADDPD       double3fd2492494229359<>+0(SB), Y11, Y11
+	VMULPD       Y10, Y11, Y11
+	VADDPD       double3fd999999997fa04<>+0(SB), Y11, Y11
+	VMULPD       Y10, Y11, Y11
+	VADDPD       double3fe5555555555593<>+0(SB), Y11, Y11
+	VMULPD       Y10, Y11, Y10
+	VADDPD       Y10, Y8, Y10
+	VMULPD       Y10, Y9, Y9
+	VMULPD       double3dea39ef35793c76<>+0(SB), Y2, Y10
+	VADDPD       Y3, Y10, Y3
+	VADDPD       Y3, Y9, Y3
+	VMULPD       double3fe62e42fee00000<>+0(SB), Y2, Y2
+	VSUBPD       Y3, Y8, Y3
+	VSUBPD       Y1, Y3, Y1
+	VSUBPD       Y1, Y2, Y1
+	VCMPPD       $0x11, double3e20000000000000<>+0(SB), Y5, Y2
+	VMULPD       Y0, Y0, Y3
+	VMULPD       double3fe0000000000000<>+0(SB), Y3, Y3
+	VSUBPD       Y3, Y0, Y3
+	VBLENDVPD    Y2, Y3, Y1, Y1
+	VANDPD       Y7, Y6, Y2
+	VANDNPD      Y4, Y2, Y2
+	VCMPPD       $0x15, double4340000000000000<>+0(SB), Y5, Y3
+	VORPD        Y3, Y2, Y2
+	VCMPPD       $0x12, doublebff0000000000000<>+0(SB), Y0, Y0
+	VORPD        Y0, Y2, Y0
+	VMOVMSKPD    Y0, R8
+	ORL          R8, DI
+	VMOVUPD      32(CX), Y0
+	VADDPD       double3ff0000000000000<>+0(SB), Y0, Y2
+	VPSRLQ       $0x34, Y2, Y3
+	VORPD        double4330000000000000<>+0(SB), Y3, Y3
+	VSUBPD       double43300000000003ff<>+0(SB), Y3, Y3
+	VBROADCASTSD double3ff0000000000000<>+0(SB), Y4
+	VCMPPD       $0x1e, double0000000000000000<>+0(SB), Y3, Y5
+	VSUBPD       Y0, Y2, Y6
+	VSUBPD       Y6, Y4, Y4
+	VSUBPD       double3ff0000000000000<>+0(SB), Y2, Y6
+	VSUBPD       Y6, Y0, Y6
+	VBLENDVPD    Y5, Y4, Y6, Y4
+	VDIVPD       Y2, Y4, Y4
+	VANDPD       double000fffffffffffff<>+0(SB), Y2, Y2
+	VORPD        double3ff0000000000000<>+0(SB), Y2, Y2
+	VCMPPD       $0x1d, double3ffffffffffffffd<>+0(SB), Y2, Y5
+	VCMPPD       $0x1d, double3ff6a09e667f3bcd<>+0(SB), Y2, Y6
+	VADDPD       double3ff0000000000000<>+0(SB), Y3, Y7
+	VBLENDVPD    Y6, Y7, Y3, Y3
+	VMULPD       double3fe0000000000000<>+0(SB), Y2, Y7
+	VBLENDVPD    Y6, Y7, Y2, Y2
+	VSUBPD       double3ff0000000000000<>+0(SB), Y2, Y2
+	VANDPD       double7fffffffffffffff<>+0(SB), Y0, Y6
+	VCMPPD       $0x11, double3fda827999fcef32<>+0(SB), Y6, Y7
+	VCMPPD       $0x1e, doublebfd2bec333018867<>+0(SB), Y0, Y8
+	VBROADCASTSD double0000000000000000<>+0(SB), Y9
+	VBLENDVPD    Y8, Y0, Y2, Y10
+	VBLENDVPD    Y7, Y10, Y2, Y2
+	VBLENDVPD    Y8, Y9, Y3, Y10
+	VBLENDVPD    Y7, Y10, Y3, Y3
+	VCMPPD       $0x0c, double0000000000000000<>+0(SB), Y3, Y10
+	VBLENDVPD    Y10, Y4, Y9, Y4
+	VMULPD       double3fe0000000000000<>+0(SB), Y2, Y9
+	VMULPD       Y2, Y9, Y9
+	VADDPD       double4000000000000000<>+0(SB), Y2, Y10
+	VDIVPD       Y10, Y2, Y10
+	VMULPD       Y10, Y10, Y11
+	VMULPD       double3fc2f112df3e5244<>+0(SB), Y11, Y12
+	VADDPD       double3fc39a09d078c69f<>+0(SB), Y12, Y12
+	VMULPD       Y11, Y12, Y12
+	VADDPD       double3fc7466496cb03de<>+0(SB), Y12, Y12
+	VMULPD       Y11, Y12, Y12
+	VADDPD       double3fcc71c51d8e78af<>+0(SB), Y12, Y12
+	VMULPD       Y11, Y12, Y12
+	VADDPD       double3fd2492494229359<>+0(SB), Y12, Y12
+	VMULPD       Y11, Y12, Y12
+	VADDPD       double3fd999999997fa04<>+0(SB), Y12, Y12
+	VMULPD       Y11, Y12, Y12
+	VADDPD       double3fe5555555555593<>+0(SB), Y12, Y12
+	VMULPD       Y11, Y12, Y11
+	VADDPD       Y11, Y9, Y11
+	VMULPD       Y11, Y10, Y10
+	VMULPD       double3dea39ef35793c76<>+0(SB), Y3, Y11
+	VADDPD       Y4, Y11, Y4
+	VADDPD       Y4, Y10, Y4
+	VMULPD       double3fe62e42fee00000<>+0(SB), Y3, Y3
+	VSUBPD       Y4, Y9, Y4
+	VSUBPD       Y2, Y4, Y2
+	VSUBPD       Y2, Y3, Y2
+	VCMPPD       $0x11, double3e20000000000000<>+0(SB), Y6, Y3
+	VMULPD       Y0, Y0, Y4
+	VMULPD       double3fe0000000000000<>+0(SB), Y4, Y4
+	VSUBPD       Y4, Y0, Y4
+	VBLENDVPD    Y3, Y4, Y2, Y2
+	VANDPD       Y8, Y7, Y3
+	VANDNPD      Y5, Y3, Y3
+	VCMPPD       $0x15, double4340000000000000<>+0(SB), Y6, Y4
+	VORPD        Y4, Y3, Y3
+	VCMPPD       $0x12, doublebff0000000000000<>+0(SB), Y0, Y0
+	VORPD        Y0, Y3, Y0
+	VMOVMSKPD    Y0, R8
+	ORL          R8, DI
+	JNZ          hard
+	VMOVUPD      Y1, (AX)
+	VMOVUPD      Y2, 32(AX)
+
+next:
+	ADDQ $0x40, AX
+	ADDQ $0x40, CX
+	SHLQ $0x01, SI
+	DECQ DX
+	JNZ  step
+	MOVQ BX, hard+24(FP)
+	VZEROUPPER
+	RET
+
+hard:
+	ORQ SI, BX
+	JMP next
+
+DATA double3ff0000000000000<>+0(SB)/8, $0x3ff0000000000000
+DATA double3ff0000000000000<>+8(SB)/8, $0x3ff0000000000000
+DATA double3ff0000000000000<>+16(SB)/8, $0x3ff0000000000000
+DATA double3ff0000000000000<>+24(SB)/8, $0x3ff0000000000000
+GLOBL double3ff0000000000000<>(SB), RODATA|NOPTR, $32
+
+DATA double4330000000000000<>+0(SB)/8, $0x4330000000000000
+DATA double4330000000000000<>+8(SB)/8, $0x4330000000000000
+DATA double4330000000000000<>+16(SB)/8, $0x4330000000000000
+DATA double4330000000000000<>+24(SB)/8, $0x4330000000000000
+GLOBL double4330000000000000<>(SB), RODATA|NOPTR, $32
+
+DATA double43300000000003ff<>+0(SB)/8, $0x43300000000003ff
+DATA double43300000000003ff<>+8(SB)/8, $0x43300000000003ff
+DATA double43300000000003ff<>+16(SB)/8, $0x43300000000003ff
+DATA double43300000000003ff<>+24(SB)/8, $0x43300000000003ff
+GLOBL double43300000000003ff<>(SB), RODATA|NOPTR, $32
+
+DATA double0000000000000000<>+0(SB)/8, $0x0000000000000000
+DATA double0000000000000000<>+8(SB)/8, $0x0000000000000000
+DATA double0000000000000000<>+16(SB)/8, $0x0000000000000000
+DATA double0000000000000000<>+24(SB)/8, $0x0000000000000000
+GLOBL double0000000000000000<>(SB), RODATA|NOPTR, $32
+
+DATA double000fffffffffffff<>+0(SB)/8, $0x000fffffffffffff
+DATA double000fffffffffffff<>+8(SB)/8, $0x000fffffffffffff
+DATA double000fffffffffffff<>+16(SB)/8, $0x000fffffffffffff
+DATA double000fffffffffffff<>+24(SB)/8, $0x000fffffffffffff
+GLOBL double000fffffffffffff<>(SB), RODATA|NOPTR, $32
+
+DATA double3ffffffffffffffd<>+0(SB)/8, $0x3ffffffffffffffd
+DATA double3ffffffffffffffd<>+8(SB)/8, $0x3ffffffffffffffd
+DATA double3ffffffffffffffd<>+16(SB)/8, $0x3ffffffffffffffd
+DATA double3ffffffffffffffd<>+24(SB)/8, $0x3ffffffffffffffd
+GLOBL double3ffffffffffffffd<>(SB), RODATA|NOPTR, $32
+
+DATA double3ff6a09e667f3bcd<>+0(SB)/8, $0x3ff6a09e667f3bcd
+DATA double3ff6a09e667f3bcd<>+8(SB)/8, $0x3ff6a09e667f3bcd
+DATA double3ff6a09e667f3bcd<>+16(SB)/8, $0x3ff6a09e667f3bcd
+DATA double3ff6a09e667f3bcd<>+24(SB)/8, $0x3ff6a09e667f3bcd
+GLOBL double3ff6a09e667f3bcd<>(SB), RODATA|NOPTR, $32
+
+DATA double3fe0000000000000<>+0(SB)/8, $0x3fe0000000000000
+DATA double3fe0000000000000<>+8(SB)/8, $0x3fe0000000000000
+DATA double3fe0000000000000<>+16(SB)/8, $0x3fe0000000000000
+DATA double3fe0000000000000<>+24(SB)/8, $0x3fe0000000000000
+GLOBL double3fe0000000000000<>(SB), RODATA|NOPTR, $32
+
+DATA double7fffffffffffffff<>+0(SB)/8, $0x7fffffffffffffff
+DATA double7fffffffffffffff<>+8(SB)/8, $0x7fffffffffffffff
+DATA double7fffffffffffffff<>+16(SB)/8, $0x7fffffffffffffff
+DATA double7fffffffffffffff<>+24(SB)/8, $0x7fffffffffffffff
+GLOBL double7fffffffffffffff<>(SB), RODATA|NOPTR, $32
+
+DATA double3fda827999fcef32<>+0(SB)/8, $0x3fda827999fcef32
+DATA double3fda827999fcef32<>+8(SB)/8, $0x3fda827999fcef32
+DATA double3fda827999fcef32<>+16(SB)/8, $0x3fda827999fcef32
+DATA double3fda827999fcef32<>+24(SB)/8, $0x3fda827999fcef32
+GLOBL double3fda827999fcef32<>(SB), RODATA|NOPTR, $32
+
+DATA doublebfd2bec333018867<>+0(SB)/8, $0xbfd2bec333018867
+DATA doublebfd2bec333018867<>+8(SB)/8, $0xbfd2bec333018867
+DATA doublebfd2bec333018867<>+16(SB)/8, $0xbfd2bec333018867
+DATA doublebfd2bec333018867<>+24(SB)/8, $0xbfd2bec333018867
+GLOBL doublebfd2bec333018867<>(SB), RODATA|NOPTR, $32
+
+DATA double4000000000000000<>+0(SB)/8, $0x4000000000000000
+DATA double4000000000000000<>+8(SB)/8, $0x4000000000000000
+DATA double4000000000000000<>+16(SB)/8, $0x4000000000000000
+DATA double4000000000000000<>+24(SB)/8, $0x4000000000000000
+GLOBL double4000000000000000<>(SB), RODATA|NOPTR, $32
+
+DATA double3fc2f112df3e5244<>+0(SB)/8, $0x3fc2f112df3e5244
+DATA double3fc2f112df3e5244<>+8(SB)/8, $0x3fc2f112df3e5244
+DATA double3fc2f112df3e5244<>+16(SB)/8, $0x3fc2f112df3e5244
+DATA double3fc2f112df3e5244<>+24(SB)/8, $0x3fc2f112df3e5244
+GLOBL double3fc2f112df3e5244<>(SB), RODATA|NOPTR, $32
+
+DATA double3fc39a09d078c69f<>+0(SB)/8, $0x3fc39a09d078c69f
+DATA double3fc39a09d078c69f<>+8(SB)/8, $0x3fc39a09d078c69f
+DATA double3fc39a09d078c69f<>+16(SB)/8, $0x3fc39a09d078c69f
+DATA double3fc39a09d078c69f<>+24(SB)/8, $0x3fc39a09d078c69f
+GLOBL double3fc39a09d078c69f<>(SB), RODATA|NOPTR, $32
+
+DATA double3fc7466496cb03de<>+0(SB)/8, $0x3fc7466496cb03de
+DATA double3fc7466496cb03de<>+8(SB)/8, $0x3fc7466496cb03de
+DATA double3fc7466496cb03de<>+16(SB)/8, $0x3fc7466496cb03de
+DATA double3fc7466496cb03de<>+24(SB)/8, $0x3fc7466496cb03de
+GLOBL double3fc7466496cb03de<>(SB), RODATA|NOPTR, $32
+
+DATA double3fcc71c51d8e78af<>+0(SB)/8, $0x3fcc71c51d8e78af
+DATA double3fcc71c51d8e78af<>+8(SB)/8, $0x3fcc71c51d8e78af
+DATA double3fcc71c51d8e78af<>+16(SB)/8, $0x3fcc71c51d8e78af
+DATA double3fcc71c51d8e78af<>+24(SB)/8, $0x3fcc71c51d8e78af
+GLOBL double3fcc71c51d8e78af<>(SB), RODATA|NOPTR, $32
+
+DATA double3fd2492494229359<>+0(SB)/8, $0x3fd2492494229359
+DATA double3fd2492494229359<>+8(SB)/8, $0x3fd2492494229359
+DATA double3fd2492494229359<>+16(SB)/8, $0x3fd2492494229359
+DATA double3fd2492494229359<>+24(SB)/8, $0x3fd2492494229359
+GLOBL double3fd2492494229359<>(SB), RODATA|NOPTR, $32
+
+DATA double3fd999999997fa04<>+0(SB)/8, $0x3fd999999997fa04
+DATA double3fd999999997fa04<>+8(SB)/8, $0x3fd999999997fa04
+DATA double3fd999999997fa04<>+16(SB)/8, $0x3fd999999997fa04
+DATA double3fd999999997fa04<>+24(SB)/8, $0x3fd999999997fa04
+GLOBL double3fd999999997fa04<>(SB), RODATA|NOPTR, $32
+
+DATA double3fe5555555555593<>+0(SB)/8, $0x3fe5555555555593
+DATA double3fe5555555555593<>+8(SB)/8, $0x3fe5555555555593
+DATA double3fe5555555555593<>+16(SB)/8, $0x3fe5555555555593
+DATA double3fe5555555555593<>+24(SB)/8, $0x3fe5555555555593
+GLOBL double3fe5555555555593<>(SB), RODATA|NOPTR, $32
+
+DATA double3dea39ef35793c76<>+0(SB)/8, $0x3dea39ef35793c76
+DATA double3dea39ef35793c76<>+8(SB)/8, $0x3dea39ef35793c76
+DATA double3dea39ef35793c76<>+16(SB)/8, $0x3dea39ef35793c76
+DATA double3dea39ef35793c76<>+24(SB)/8, $0x3dea39ef35793c76
+GLOBL double3dea39ef35793c76<>(SB), RODATA|NOPTR, $32
+
+DATA double3fe62e42fee00000<>+0(SB)/8, $0x3fe62e42fee00000
+DATA double3fe62e42fee00000<>+8(SB)/8, $0x3fe62e42fee00000
+DATA double3fe62e42fee00000<>+16(SB)/8, $0x3fe62e42fee00000
+DATA double3fe62e42fee00000<>+24(SB)/8, $0x3fe62e42fee00000
+GLOBL double3fe62e42fee00000<>(SB), RODATA|NOPTR, $32
+
+DATA double3e20000000000000<>+0(SB)/8, $0x3e20000000000000
+DATA double3e20000000000000<>+8(SB)/8, $0x3e20000000000000
+DATA double3e20000000000000<>+16(SB)/8, $0x3e20000000000000
+DATA double3e20000000000000<>+24(SB)/8, $0x3e20000000000000
+GLOBL double3e20000000000000<>(SB), RODATA|NOPTR, $32
+
+DATA double4340000000000000<>+0(SB)/8, $0x4340000000000000
+DATA double4340000000000000<>+8(SB)/8, $0x4340000000000000
+DATA double4340000000000000<>+16(SB)/8, $0x4340000000000000
+DATA double4340000000000000<>+24(SB)/8, $0x4340000000000000
+GLOBL double4340000000000000<>(SB), RODATA|NOPTR, $32
+
+DATA doublebff0000000000000<>+0(SB)/8, $0xbff0000000000000
+DATA doublebff0000000000000<>+8(SB)/8, $0xbff0000000000000
+DATA doublebff0000000000000<>+16(SB)/8, $0xbff0000000000000
+DATA doublebff0000000000000<>+24(SB)/8, $0xbff0000000000000
+GLOBL doublebff0000000000000<>(SB), RODATA|NOPTR, $32
+
+// func haversineAVX2(dst *byte, lat1 *byte, lon1 *byte, lat2 *byte, lon2 *byte, steps int, diameter float64) (hard uint64)
+// Requires: AVX
+TEXT ·haversineAVX2(SB), NOSPLIT, $0-64
+	MOVQ dst+0(FP), AX
+	MOVQ lat1+8(FP), CX
+	MOVQ lon1+16(FP), DX
+	MOVQ lat2+24(FP), BX
+	MOVQ lon2+32(FP), SI
+	MOVQ steps+40(FP), DI
+	XORQ R8, R8
+	MOVQ $0x00000001, R9
+
+step:
+	XORL         R10, R10
+	VMOVUPD      (CX), Y0
+	VMOVUPD      (BX), Y1
+	VANDPD       double7fffffffffffffff<>+0(SB), Y0, Y2
+	VCMPPD       $0x15, double412e848000000000<>+0(SB), Y2, Y2
+	VANDPD       double7fffffffffffffff<>+0(SB), Y1, Y3
+	VCMPPD       $0x15, double412e848000000000<>+0(SB), Y3, Y3
+	VORPD        Y3, Y2, Y2
+	VSUBPD       Y0, Y1, Y3
+	VMULPD       double3f91df46a2529d39<>+0(SB), Y3, Y3
+	VMULPD       double3fe0000000000000<>+0(SB), Y3, Y3
+	VANDPD       double7fffffffffffffff<>+0(SB), Y3, Y3
+	VMULPD       double3ff45f306dc9c883<>+0(SB), Y3, Y4
+	VROUNDPD     $0x0b, Y4, Y4
+	VMULPD       double3fe0000000000000<>+0(SB), Y4, Y5
+	VROUNDPD     $0x0b, Y5, Y5
+	VSUBPD       Y5, Y4, Y6
+	VSUBPD       Y5, Y6, Y5
+	VADDPD       Y5, Y4, Y4
+	VMULPD       double3fe921fb40000000<>+0(SB), Y4, Y5
+	VSUBPD       Y5, Y3, Y3
+	VMULPD       double3e64442d00000000<>+0(SB), Y4, Y5
+	VSUBPD       Y5, Y3, Y3
+	VMULPD       double3ce8469898cc5170<>+0(SB), Y4, Y5
+	VSUBPD       Y5, Y3, Y3
+	VMULPD       double3fe0000000000000<>+0(SB), Y4, Y4
+	VMULPD       double3fe0000000000000<>+0(SB), Y4, Y5
+	VROUNDPD     $0x0b, Y5, Y5
+	VSUBPD       Y5, Y4, Y4
+	VSUBPD       Y5, Y4, Y4
+	VCMPPD       $0x0c, double0000000000000000<>+0(SB), Y4, Y4
+	VMULPD       Y3, Y3, Y5
+	VMULPD       double3de5d8fd1fd19ccd<>+0(SB), Y5, Y6
+	VADDPD       doublebe5ae5e5a9291f5d<>+0(SB), Y6, Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       double3ec71de3567d48a1<>+0(SB), Y6, Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       doublebf2a01a019bfdf03<>+0(SB), Y6, Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       double3f8111111110f7d0<>+0(SB), Y6, Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       doublebfc5555555555548<>+0(SB), Y6, Y6
+	VMULPD       Y5, Y3, Y7
+	VMULPD       Y6, Y7, Y6
+	VADDPD       Y6, Y3, Y3
+	VMULPD       doublebda8fa49a0861a9b<>+0(SB), Y5, Y6
+	VADDPD       double3e21ee9d7b4e3f05<>+0(SB), Y6, Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       doublebe927e4f7eac4bc6<>+0(SB), Y6, Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       double3efa01a019c844f5<>+0(SB), Y6, Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       doublebf56c16c16c14f91<>+0(SB), Y6, Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       double3fa555555555554b<>+0(SB), Y6, Y6
+	VBROADCASTSD double3ff0000000000000<>+0(SB), Y7
+	VMULPD       double3fe0000000000000<>+0(SB), Y5, Y8
+	VSUBPD       Y8, Y7, Y7
+	VMULPD       Y5, Y5, Y5
+	VMULPD       Y6, Y5, Y5
+	VADDPD       Y5, Y7, Y5
+	VBLENDVPD    Y4, Y5, Y3, Y3
+	VMULPD       double3f91df46a2529d39<>+0(SB), Y0, Y0
+	VANDPD       double7fffffffffffffff<>+0(SB), Y0, Y0
+	VMULPD       double3ff45f306dc9c883<>+0(SB), Y0, Y4
+	VROUNDPD     $0x0b, Y4, Y4
+	VMULPD       double3fe0000000000000<>+0(SB), Y4, Y5
+	VROUNDPD     $0x0b, Y5, Y5
+	VSUBPD       Y5, Y4, Y6
+	VSUBPD       Y5, Y6, Y5
+	VADDPD       Y5, Y4, Y4
+	VMULPD       double3fe921fb40000000<>+0(SB), Y4, Y5
+	VSUBPD       Y5, Y0, Y0
+	VMULPD       double3e64442d00000000<>+0(SB), Y4, Y5
+	VSUBPD       Y5, Y0, Y0
+	VMULPD       double3ce8469898cc5170<>+0(SB), Y4, Y5
+	VSUBPD       Y5, Y0, Y0
+	VMULPD       double3fe0000000000000<>+0(SB), Y4, Y4
+	VMULPD       double3fe0000000000000<>+0(SB), Y4, Y5
+	VROUNDPD     $0x0b, Y5, Y5
+	VSUBPD       Y5, Y4, Y6
+	VSUBPD       Y5, Y6, Y5
+	VADDPD       Y5, Y4, Y4
+	VMULPD       double3fe0000000000000<>+0(SB), Y4, Y4
+	VMULPD       double3fe0000000000000<>+0(SB), Y4, Y6
+	VROUNDPD     $0x0b, Y6, Y6
+	VSUBPD       Y6, Y4, Y4
+	VSUBPD       Y6, Y4, Y4
+	VCMPPD       $0x0c, double0000000000000000<>+0(SB), Y4, Y4
+	VMULPD       Y0, Y0, Y6
+	VMULPD       double3de5d8fd1fd19ccd<>+0(SB), Y6, Y7
+	VADDPD       doublebe5ae5e5a9291f5d<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       double3ec71de3567d48a1<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       doublebf2a01a019bfdf03<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       double3f8111111110f7d0<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       doublebfc5555555555548<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y0, Y8
+	VMULPD       Y7, Y8, Y7
+	VADDPD       Y7, Y0, Y0
+	VMULPD       doublebda8fa49a0861a9b<>+0(SB), Y6, Y7
+	VADDPD       double3e21ee9d7b4e3f05<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       doublebe927e4f7eac4bc6<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       double3efa01a019c844f5<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       doublebf56c16c16c14f91<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       double3fa555555555554b<>+0(SB), Y7, Y7
+	VBROADCASTSD double3ff0000000000000<>+0(SB), Y8
+	VMULPD       double3fe0000000000000<>+0(SB), Y6, Y9
+	VSUBPD       Y9, Y8, Y8
+	VMULPD       Y6, Y6, Y6
+	VMULPD       Y7, Y6, Y6
+	VADDPD       Y6, Y8, Y6
+	VCMPPD       $0x0c, double0000000000000000<>+0(SB), Y5, Y5
+	VBLENDVPD    Y5, Y0, Y6, Y0
+	VXORPD       double8000000000000000<>+0(SB), Y0, Y5
+	VBLENDVPD    Y4, Y5, Y0, Y0
+	VMULPD       double3f91df46a2529d39<>+0(SB), Y1, Y1
+	VANDPD       double7fffffffffffffff<>+0(SB), Y1, Y1
+	VMULPD       double3ff45f306dc9c883<>+0(SB), Y1, Y4
+	VROUNDPD     $0x0b, Y4, Y4
+	VMULPD       double3fe0000000000000<>+0(SB), Y4, Y5
+	VROUNDPD     $0x0b, Y5, Y5
+	VSUBPD       Y5, Y4, Y6
+	VSUBPD       Y5, Y6, Y5
+	VADDPD       Y5, Y4, Y4
+	VMULPD       double3fe921fb40000000<>+0(SB), Y4, Y5
+	VSUBPD       Y5, Y1, Y1
+	VMULPD       double3e64442d00000000<>+0(SB), Y4, Y5
+	VSUBPD       Y5, Y1, Y1
+	VMULPD       double3ce8469898cc5170<>+0(SB), Y4, Y5
+	VSUBPD       Y5, Y1, Y1
+	VMULPD       double3fe0000000000000<>+0(SB), Y4, Y4
+	VMULPD       double3fe0000000000000<>+0(SB), Y4, Y5
+	VROUNDPD     $0x0b, Y5, Y5
+	VSUBPD       Y5, Y4, Y6
+	VSUBPD       Y5, Y6, Y5
+	VADDPD       Y5, Y4, Y4
+	VMULPD       double3fe0000000000000<>+0(SB), Y4, Y4
+	VMULPD       double3fe0000000000000<>+0(SB), Y4, Y6
+	VROUNDPD     $0x0b, Y6, Y6
+	VSUBPD       Y6, Y4, Y4
+	VSUBPD       Y6, Y4, Y4
+	VCMPPD       $0x0c, double0000000000000000<>+0(SB), Y4, Y4
+	VMULPD       Y1, Y1, Y6
+	VMULPD       double3de5d8fd1fd19ccd<>+0(SB), Y6, Y7
+	VADDPD       doublebe5ae5e5a9291f5d<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       double3ec71de3567d48a1<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       doublebf2a01a019bfdf03<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       double3f8111111110f7d0<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       doublebfc5555555555548<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y1, Y8
+	VMULPD       Y7, Y8, Y7
+	VADDPD       Y7, Y1, Y1
+	VMULPD       doublebda8fa49a0861a9b<>+0(SB), Y6, Y7
+	VADDPD       double3e21ee9d7b4e3f05<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       doublebe927e4f7eac4bc6<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       double3efa01a019c844f5<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       doublebf56c16c16c14f91<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       double3fa555555555554b<>+0(SB), Y7, Y7
+	VBROADCASTSD double3ff0000000000000<>+0(SB), Y8
+	VMULPD       double3fe0000000000000<>+0(SB), Y6, Y9
+	VSUBPD       Y9, Y8, Y8
+	VMULPD       Y6, Y6, Y6
+	VMULPD       Y7, Y6, Y6
+	VADDPD       Y6, Y8, Y6
+	VCMPPD       $0x0c, double0000000000000000<>+0(SB), Y5, Y5
+	VBLENDVPD    Y5, Y1, Y6, Y1
+	VXORPD       double8000000000000000<>+0(SB), Y1, Y5
+	VBLENDVPD    Y4, Y5, Y1, Y1
+	VMULPD       Y1, Y0, Y0
+	VMOVUPD      (DX), Y1
+	VMOVUPD      (SI), Y4
+	VANDPD       double7fffffffffffffff<>+0(SB), Y1, Y5
+	VCMPPD       $0x15, double412e848000000000<>+0(SB), Y5, Y5
+	VANDPD       double7fffffffffffffff<>+0(SB), Y4, Y6
+	VCMPPD       $0x15, double412e848000000000<>+0(SB), Y6, Y6
+	VORPD        Y6, Y5, Y5
+	VORPD        Y5, Y2, Y2
+	VSUBPD       Y1, Y4, Y1
+	VMULPD       double3f91df46a2529d39<>+0(SB), Y1, Y1
+	VMULPD       double3fe0000000000000<>+0(SB), Y1, Y1
+	VANDPD       double7fffffffffffffff<>+0(SB), Y1, Y1
+	VMULPD       double3ff45f306dc9c883<>+0(SB), Y1, Y4
+	VROUNDPD     $0x0b, Y4, Y4
+	VMULPD       double3fe0000000000000<>+0(SB), Y4, Y5
+	VROUNDPD     $0x0b, Y5, Y5
+	VSUBPD       Y5, Y4, Y6
+	VSUBPD       Y5, Y6, Y5
+	VADDPD       Y5, Y4, Y4
+	VMULPD       double3fe921fb40000000<>+0(SB), Y4, Y5
+	VSUBPD       Y5, Y1, Y1
+	VMULPD       double3e64442d00000000<>+0(SB), Y4, Y5
+	VSUBPD       Y5, Y1, Y1
+	VMULPD       double3ce8469898cc5170<>+0(SB), Y4, Y5
+	VSUBPD       Y5, Y1, Y1
+	VMULPD       double3fe0000000000000<>+0(SB), Y4, Y4
+	VMULPD       double3fe0000000000000<>+0(SB), Y4, Y5
+	VROUNDPD     $0x0b, Y5, Y5
+	VSUBPD       Y5, Y4, Y4
+	VSUBPD       Y5, Y4, Y4
+	VCMPPD       $0x0c, double0000000000000000<>+0(SB), Y4, Y4
+	VMULPD       Y1, Y1, Y5
+	VMULPD       double3de5d8fd1fd19ccd<>+0(SB), Y5, Y6
+	VADDPD       doublebe5ae5e5a9291f5d<>+0(SB), Y6, Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       double3ec71de3567d48a1<>+0(SB), Y6, Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       doublebf2a01a019bfdf03<>+0(SB), Y6, Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       double3f8111111110f7d0<>+0(SB), Y6, Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       doublebfc5555555555548<>+0(SB), Y6, Y6
+	VMULPD       Y5, Y1, Y7
+	VMULPD       Y6, Y7, Y6
+	VADDPD       Y6, Y1, Y1
+	VMULPD       doublebda8fa49a0861a9b<>+0(SB), Y5, Y6
+	VADDPD       double3e21ee9d7b4e3f05<>+0(SB), Y6, Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       doublebe927e4f7eac4bc6<>+0(SB), Y6, Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       double3efa01a019c844f5<>+0(SB), Y6, Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       doublebf56c16c16c14f91<>+0(SB), Y6, Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       double3fa555555555554b<>+0(SB), Y6, Y6
+	VBROADCASTSD double3ff0000000000000<>+0(SB), Y7
+	VMULPD       double3fe0000000000000<>+0(SB), Y5, Y8
+	VSUBPD       Y8, Y7, Y7
+	VMULPD       Y5, Y5, Y5
+	VMULPD       Y6, Y5, Y5
+	VADDPD       Y5, Y7, Y5
+	VBLENDVPD    Y4, Y5, Y1, Y1
+	VMULPD       Y3, Y3, Y3
+	VMULPD       Y1, Y0, Y0
+	VMULPD       Y1, Y0, Y0
+	VADDPD       Y0, Y3, Y0
+	VMINPD       double3ff0000000000000<>+0(SB), Y0, Y0
+	VSQRTPD      Y0, Y0
+	VBROADCASTSD diameter+48(FP), Y1
+	VBROADCASTSD double3ff0000000000000<>+0(SB), Y3
+	VMULPD       Y0, Y0, Y4
+	VSUBPD       Y4, Y3, Y3
+	VSQRTPD      Y3, Y3
+	VCMPPD       $0x1e, double3fe6666666666666<>+0(SB), Y0, Y4
+	VBLENDVPD    Y4, Y3, Y0, Y5
+	VBLENDVPD    Y4, Y0, Y3, Y0
+	VDIVPD       Y0, Y5, Y0
+	VCMPPD       $0x1e, double3fe51eb851eb851f<>+0(SB), Y0, Y3
+	VSUBPD       double3ff0000000000000<>+0(SB), Y0, Y5
+	VADDPD       double3ff0000000000000<>+0(SB), Y0, Y6
+	VDIVPD       Y6, Y5, Y5
+	VBLENDVPD    Y3, Y5, Y0, Y0
+	VMULPD       Y0, Y0, Y5
+	VMULPD       doublebfec007fa1f72594<>+0(SB), Y5, Y6
+	VADDPD       doublec03028545b6b807a<>+0(SB), Y6, Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       doublec052c08c36880273<>+0(SB), Y6, Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       doublec05eb8bf2d05ba25<>+0(SB), Y6, Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       doublec0503669fd28ec8e<>+0(SB), Y6, Y6
+	VMULPD       Y5, Y6, Y6
+	VADDPD       double4038dbc45b14603c<>+0(SB), Y5, Y7
+	VMULPD       Y5, Y7, Y7
+	VADDPD       double4064a0dd43b8fa25<>+0(SB), Y7, Y7
+	VMULPD       Y5, Y7, Y7
+	VADDPD       double407b0e18d2e2be3b<>+0(SB), Y7, Y7
+	VMULPD       Y5, Y7, Y7
+	VADDPD       double407e563f13b049ea<>+0(SB), Y7, Y7
+	VMULPD       Y5, Y7, Y5
+	VADDPD       double4068519efbbd62ec<>+0(SB), Y5, Y5
+	VDIVPD       Y5, Y6, Y5
+	VMULPD       Y5, Y0, Y5
+	VADDPD       Y0, Y5, Y0
+	VADDPD       double3fe921fb54442d18<>+0(SB), Y0, Y5
+	VADDPD       double3c81a62633145c07<>+0(SB), Y5, Y5
+	VBLENDVPD    Y3, Y5, Y0, Y0
+	VBROADCASTSD double3ff921fb54442d18<>+0(SB), Y3
+	VSUBPD       Y0, Y3, Y3
+	VBLENDVPD    Y4, Y3, Y0, Y0
+	VMULPD       Y0, Y1, Y0
+	VMOVMSKPD    Y2, R11
+	ORL          R11, R10
+	VMOVUPD      32(CX), Y1
+	VMOVUPD      32(BX), Y2
+	VANDPD       double7fffffffffffffff<>+0(SB), Y1, Y3
+	VCMPPD       $0x15, double412e848000000000<>+0(SB), Y3, Y3
+	VANDPD       double7fffffffffffffff<>+0(SB), Y2, Y4
+	VCMPPD       $0x15, double412e848000000000<>+0(SB), Y4, Y4
+	VORPD        Y4, Y3, Y3
+	VSUBPD       Y1, Y2, Y4
+	VMULPD       double3f91df46a2529d39<>+0(SB), Y4, Y4
+	VMULPD       double3fe0000000000000<>+0(SB), Y4, Y4
+	VANDPD       double7fffffffffffffff<>+0(SB), Y4, Y4
+	VMULPD       double3ff45f306dc9c883<>+0(SB), Y4, Y5
+	VROUNDPD     $0x0b, Y5, Y5
+	VMULPD       double3fe0000000000000<>+0(SB), Y5, Y6
+	VROUNDPD     $0x0b, Y6, Y6
+	VSUBPD       Y6, Y5, Y7
+	VSUBPD       Y6, Y7, Y6
+	VADDPD       Y6, Y5, Y5
+	VMULPD       double3fe921fb40000000<>+0(SB), Y5, Y6
+	VSUBPD       Y6, Y4, Y4
+	VMULPD       double3e64442d00000000<>+0(SB), Y5, Y6
+	VSUBPD       Y6, Y4, Y4
+	VMULPD       double3ce8469898cc5170<>+0(SB), Y5, Y6
+	VSUBPD       Y6, Y4, Y4
+	VMULPD       double3fe0000000000000<>+0(SB), Y5, Y5
+	VMULPD       double3fe0000000000000<>+0(SB), Y5, Y6
+	VROUNDPD     $0x0b, Y6, Y6
+	VSUBPD       Y6, Y5, Y5
+	VSUBPD       Y6, Y5, Y5
+	VCMPPD       $0x0c, double0000000000000000<>+0(SB), Y5, Y5
+	VMULPD       Y4, Y4, Y6
+	VMULPD       double3de5d8fd1fd19ccd<>+0(SB), Y6, Y7
+	VADDPD       doublebe5ae5e5a9291f5d<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       double3ec71de3567d48a1<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       doublebf2a01a019bfdf03<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       double3f8111111110f7d0<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       doublebfc5555555555548<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y4, Y8
+	VMULPD       Y7, Y8, Y7
+	VADDPD       Y7, Y4, Y4
+	VMULPD       doublebda8fa49a0861a9b<>+0(SB), Y6, Y7
+	VADDPD       double3e21ee9d7b4e3f05<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       doublebe927e4f7eac4bc6<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       double3efa01a019c844f5<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       doublebf56c16c16c14f91<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       double3fa555555555554b<>+0(SB), Y7, Y7
+	VBROADCASTSD double3ff0000000000000<>+0(SB), Y8
+	VMULPD       double3fe0000000000000<>+0(SB), Y6, Y9
+	VSUBPD       Y9, Y8, Y8
+	VMULPD       Y6, Y6, Y6
+	VMULPD       Y7, Y6, Y6
+	VADDPD       Y6, Y8, Y6
+	VBLENDVPD    Y5, Y6, Y4, Y4
+	VMULPD       double3f91df46a2529d39<>+0(SB), Y1, Y1
+	VANDPD       double7fffffffffffffff<>+0(SB), Y1, Y1
+	VMULPD       double3ff45f306dc9c883<>+0(SB), Y1, Y5
+	VROUNDPD     $0x0b, Y5, Y5
+	VMULPD       double3fe0000000000000<>+0(SB), Y5, Y6
+	VROUNDPD     $0x0b, Y6, Y6
+	VSUBPD       Y6, Y5, Y7
+	VSUBPD       Y6, Y7, Y6
+	VADDPD       Y6, Y5, Y5
+	VMULPD       double3fe921fb40000000<>+0(SB), Y5, Y6
+	VSUBPD       Y6, Y1, Y1
+	VMULPD       double3e64442d00000000<>+0(SB), Y5, Y6
+	VSUBPD       Y6, Y1, Y1
+	VMULPD       double3ce8469898cc5170<>+0(SB), Y5, Y6
+	VSUBPD       Y6, Y1, Y1
+	VMULPD       double3fe0000000000000<>+0(SB), Y5, Y5
+	VMULPD       double3fe0000000000000<>+0(SB), Y5, Y6
+	VROUNDPD     $0x0b, Y6, Y6
+	VSUBPD       Y6, Y5, Y7
+	VSUBPD       Y6, Y7, Y6
+	VADDPD       Y6, Y5, Y5
+	VMULPD       double3fe0000000000000<>+0(SB), Y5, Y5
+	VMULPD       double3fe0000000000000<>+0(SB), Y5, Y7
+	VROUNDPD     $0x0b, Y7, Y7
+	VSUBPD       Y7, Y5, Y5
+	VSUBPD       Y7, Y5, Y5
+	VCMPPD       $0x0c, double0000000000000000<>+0(SB), Y5, Y5
+	VMULPD       Y1, Y1, Y7
+	VMULPD       double3de5d8fd1fd19ccd<>+0(SB), Y7, Y8
+	VADDPD       doublebe5ae5e5a9291f5d<>+0(SB), Y8, Y8
+	VMULPD       Y7, Y8, Y8
+	VADDPD       double3ec71de3567d48a1<>+0(SB), Y8, Y8
+	VMULPD       Y7, Y8, Y8
+	VADDPD       doublebf2a01a019bfdf03<>+0(SB), Y8, Y8
+	VMULPD       Y7, Y8, Y8
+	VADDPD       double3f8111111110f7d0<>+0(SB), Y8, Y8
+	VMULPD       Y7, Y8, Y8
+	VADDPD       doublebfc5555555555548<>+0(SB), Y8, Y8
+	VMULPD       Y7, Y1, Y9
+	VMULPD       Y8, Y9, Y8
+	VADDPD       Y8, Y1, Y1
+	VMULPD       doublebda8fa49a0861a9b<>+0(SB), Y7, Y8
+	VADDPD       double3e21ee9d7b4e3f05<>+0(SB), Y8, Y8
+	VMULPD       Y7, Y8, Y8
+	VADDPD       doublebe927e4f7eac4bc6<>+0(SB), Y8, Y8
+	VMULPD       Y7, Y8, Y8
+	VADDPD       double3efa01a019c844f5<>+0(SB), Y8, Y8
+	VMULPD       Y7, Y8, Y8
+	VADDPD       doublebf56c16c16c14f91<>+0(SB), Y8, Y8
+	VMULPD       Y7, Y8, Y8
+	VADDPD       double3fa555555555554b<>+0(SB), Y8, Y8
+	VBROADCASTSD double3ff0000000000000<>+0(SB), Y9
+	VMULPD       double3fe0000000000000<>+0(SB), Y7, Y10
+	VSUBPD       Y10, Y9, Y9
+	VMULPD       Y7, Y7, Y7
+	VMULPD       Y8, Y7, Y7
+	VADDPD       Y7, Y9, Y7
+	VCMPPD       $0x0c, double0000000000000000<>+0(SB), Y6, Y6
+	VBLENDVPD    Y6, Y1, Y7, Y1
+	VXORPD       double8000000000000000<>+0(SB), Y1, Y6
+	VBLENDVPD    Y5, Y6, Y1, Y1
+	VMULPD       double3f91df46a2529d39<>+0(SB), Y2, Y2
+	VANDPD       double7fffffffffffffff<>+0(SB), Y2, Y2
+	VMULPD       double3ff45f306dc9c883<>+0(SB), Y2, Y5
+	VROUNDPD     $0x0b, Y5, Y5
+	VMULPD       double3fe0000000000000<>+0(SB), Y5, Y6
+	VROUNDPD     $0x0b, Y6, Y6
+	VSUBPD       Y6, Y5, Y7
+	VSUBPD       Y6, Y7, Y6
+	VADDPD       Y6, Y5, Y5
+	VMULPD       double3fe921fb40000000<>+0(SB), Y5, Y6
+	VSUBPD       Y6, Y2, Y2
+	VMULPD       double3e64442d00000000<>+0(SB), Y5, Y6
+	VSUBPD       Y6, Y2, Y2
+	VMULPD       double3ce8469898cc5170<>+0(SB), Y5, Y6
+	VSUBPD       Y6, Y2, Y2
+	VMULPD       double3fe0000000000000<>+0(SB), Y5, Y5
+	VMULPD       double3fe0000000000000<>+0(SB), Y5, Y6
+	VROUNDPD     $0x0b, Y6, Y6
+	VSUBPD       Y6, Y5, Y7
+	VSUBPD       Y6, Y7, Y6
+	VADDPD       Y6, Y5, Y5
+	VMULPD       double3fe0000000000000<>+0(SB), Y5, Y5
+	VMULPD       double3fe0000000000000<>+0(SB), Y5, Y7
+	VROUNDPD     $0x0b, Y7, Y7
+	VSUBPD       Y7, Y5, Y5
+	VSUBPD       Y7, Y5, Y5
+	VCMPPD       $0x0c, double0000000000000000<>+0(SB), Y5, Y5
+	VMULPD       Y2, Y2, Y7
+	VMULPD       double3de5d8fd1fd19ccd<>+0(SB), Y7, Y8
+	VADDPD       doublebe5ae5e5a9291f5d<>+0(SB), Y8, Y8
+	VMULPD       Y7, Y8, Y8
+	VADDPD       double3ec71de3567d48a1<>+0(SB), Y8, Y8
+	VMULPD       Y7, Y8, Y8
+	VADDPD       doublebf2a01a019bfdf03<>+0(SB), Y8, Y8
+	VMULPD       Y7, Y8, Y8
+	VADDPD       double3f8111111110f7d0<>+0(SB), Y8, Y8
+	VMULPD       Y7, Y8, Y8
+	VADDPD       doublebfc5555555555548<>+0(SB), Y8, Y8
+	VMULPD       Y7, Y2, Y9
+	VMULPD       Y8, Y9, Y8
+	VADDPD       Y8, Y2, Y2
+	VMULPD       doublebda8fa49a0861a9b<>+0(SB), Y7, Y8
+	VADDPD       double3e21ee9d7b4e3f05<>+0(SB), Y8, Y8
+	VMULPD       Y7, Y8, Y8
+	VADDPD       doublebe927e4f7eac4bc6<>+0(SB), Y8, Y8
+	VMULPD       Y7, Y8, Y8
+	VADDPD       double3efa01a019c844f5<>+0(SB), Y8, Y8
+	VMULPD       Y7, Y8, Y8
+	VADDPD       doublebf56c16c16c14f91<>+0(SB), Y8, Y8
+	VMULPD       Y7, Y8, Y8
+	VADDPD       double3fa555555555554b<>+0(SB), Y8, Y8
+	VBROADCASTSD double3ff0000000000000<>+0(SB), Y9
+	VMULPD       double3fe0000000000000<>+0(SB), Y7, Y10
+	VSUBPD       Y10, Y9, Y9
+	VMULPD       Y7, Y7, Y7
+	VMULPD       Y8, Y7, Y7
+	VADDPD       Y7, Y9, Y7
+	VCMPPD       $0x0c, double0000000000000000<>+0(SB), Y6, Y6
+	VBLENDVPD    Y6, Y2, Y7, Y2
+	VXORPD       double8000000000000000<>+0(SB), Y2, Y6
+	VBLENDVPD    Y5, Y6, Y2, Y2
+	VMULPD       Y2, Y1, Y1
+	VMOVUPD      32(DX), Y2
+	VMOVUPD      32(SI), Y5
+	VANDPD       double7fffffffffffffff<>+0(SB), Y2, Y6
+	VCMPPD       $0x15, double412e848000000000<>+0(SB), Y6, Y6
+	VANDPD       double7fffffffffffffff<>+0(SB), Y5, Y7
+	VCMPPD       $0x15, double412e848000000000<>+0(SB), Y7, Y7
+	VORPD        Y7, Y6, Y6
+	VORPD        Y6, Y3, Y3
+	VSUBPD       Y2, Y5, Y2
+	VMULPD       double3f91df46a2529d39<>+0(SB), Y2, Y2
+	VMULPD       double3fe0000000000000<>+0(SB), Y2, Y2
+	VANDPD       double7fffffffffffffff<>+0(SB), Y2, Y2
+	VMULPD       double3ff45f306dc9c883<>+0(SB), Y2, Y5
+	VROUNDPD     $0x0b, Y5, Y5
+	VMULPD       double3fe0000000000000<>+0(SB), Y5, Y6
+	VROUNDPD     $0x0b, Y6, Y6
+	VSUBPD       Y6, Y5, Y7
+	VSUBPD       Y6, Y7, Y6
+	VADDPD       Y6, Y5, Y5
+	VMULPD       double3fe921fb40000000<>+0(SB), Y5, Y6
+	VSUBPD       Y6, Y2, Y2
+	VMULPD       double3e64442d00000000<>+0(SB), Y5, Y6
+	VSUBPD       Y6, Y2, Y2
+	VMULPD       double3ce8469898cc5170<>+0(SB), Y5, Y6
+	VSUBPD       Y6, Y2, Y2
+	VMULPD       double3fe0000000000000<>+0(SB), Y5, Y5
+	VMULPD       double3fe0000000000000<>+0(SB), Y5, Y6
+	VROUNDPD     $0x0b, Y6, Y6
+	VSUBPD       Y6, Y5, Y5
+	VSUBPD       Y6, Y5, Y5
+	VCMPPD       $0x0c, double0000000000000000<>+0(SB), Y5, Y5
+	VMULPD       Y2, Y2, Y6
+	VMULPD       double3de5d8fd1fd19ccd<>+0(SB), Y6, Y7
+	VADDPD       doublebe5ae5e5a9291f5d<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       double3ec71de3567d48a1<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       doublebf2a01a019bfdf03<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       double3f8111111110f7d0<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       doublebfc5555555555548<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y2, Y8
+	VMULPD       Y7, Y8, Y7
+	VADDPD       Y7, Y2, Y2
+	VMULPD       doublebda8fa49a0861a9b<>+0(SB), Y6, Y7
+	VADDPD       double3e21ee9d7b4e3f05<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       doublebe927e4f7eac4bc6<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       double3efa01a019c844f5<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       doublebf56c16c16c14f91<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       double3fa555555555554b<>+0(SB), Y7, Y7
+	VBROADCASTSD double3ff0000000000000<>+0(SB), Y8
+	VMULPD       double3fe0000000000000<>+0(SB), Y6, Y9
+	VSUBPD       Y9, Y8, Y8
+	VMULPD       Y6, Y6, Y6
+	VMULPD       Y7, Y6, Y6
+	VADDPD       Y6, Y8, Y6
+	VBLENDVPD    Y5, Y6, Y2, Y2
+	VMULPD       Y4, Y4, Y4
+	VMULPD       Y2, Y1, Y1
+	VMULPD       Y2, Y1, Y1
+	VADDPD       Y1, Y4, Y1
+	VMINPD       double3ff0000000000000<>+0(SB), Y1, Y1
+	VSQRTPD      Y1, Y1
+	VBROADCASTSD diameter+48(FP), Y2
+	VBROADCASTSD double3ff0000000000000<>+0(SB), Y4
+	VMULPD       Y1, Y1, Y5
+	VSUBPD       Y5, Y4, Y4
+	VSQRTPD      Y4, Y4
+	VCMPPD       $0x1e, double3fe6666666666666<>+0(SB), Y1, Y5
+	VBLENDVPD    Y5, Y4, Y1, Y6
+	VBLENDVPD    Y5, Y1, Y4, Y1
+	VDIVPD       Y1, Y6, Y1
+	VCMPPD       $0x1e, double3fe51eb851eb851f<>+0(SB), Y1, Y4
+	VSUBPD       double3ff0000000000000<>+0(SB), Y1, Y6
+	VADDPD       double3ff0000000000000<>+0(SB), Y1, Y7
+	VDIVPD       Y7, Y6, Y6
+	VBLENDVPD    Y4, Y6, Y1, Y1
+	VMULPD       Y1, Y1, Y6
+	VMULPD       doublebfec007fa1f72594<>+0(SB), Y6, Y7
+	VADDPD       doublec03028545b6b807a<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       doublec052c08c36880273<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       doublec05eb8bf2d05ba25<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       doublec0503669fd28ec8e<>+0(SB), Y7, Y7
+	VMULPD       Y6, Y7, Y7
+	VADDPD       double4038dbc45b14603c<>+0(SB), Y6, Y8
+	VMULPD       Y6, Y8, Y8
+	VADDPD       double4064a0dd43b8fa25<>+0(SB), Y8, Y8
+	VMULPD       Y6, Y8, Y8
+	VADDPD       double407b0e18d2e2be3b<>+0(SB), Y8, Y8
+	VMULPD       Y6, Y8, Y8
+	VADDPD       double407e563f13b049ea<>+0(SB), Y8, Y8
+	VMULPD       Y6, Y8, Y6
+	VADDPD       double4068519efbbd62ec<>+0(SB), Y6, Y6
+	VDIVPD       Y6, Y7, Y6
+	VMULPD       Y6, Y1, Y6
+	VADDPD       Y1, Y6, Y1
+	VADDPD       double3fe921fb54442d18<>+0(SB), Y1, Y6
+	VADDPD       double3c81a62633145c07<>+0(SB), Y6, Y6
+	VBLENDVPD    Y4, Y6, Y1, Y1
+	VBROADCASTSD double3ff921fb54442d18<>+0(SB), Y4
+	VSUBPD       Y1, Y4, Y4
+	VBLENDVPD    Y5, Y4, Y1, Y1
+	VMULPD       Y1, Y2, Y1
+	VMOVMSKPD    Y3, R11
+	ORL          R11, R10
+	JNZ          hard
+	VMOVUPD      Y0, (AX)
+	VMOVUPD      Y1, 32(AX)
+
+next:
+	ADDQ $0x40, AX
+	ADDQ $0x40, CX
+	ADDQ $0x40, DX
+	ADDQ $0x40, BX
+	ADDQ $0x40, SI
+	SHLQ $0x01, R9
+	DECQ DI
+	JNZ  step
+	MOVQ R8, hard+56(FP)
+	VZEROUPPER
+	RET
+
+hard:
+	ORQ R9, R8
+	JMP next
+
+DATA double412e848000000000<>+0(SB)/8, $0x412e848000000000
+DATA double412e848000000000<>+8(SB)/8, $0x412e848000000000
+DATA double412e848000000000<>+16(SB)/8, $0x412e848000000000
+DATA double412e848000000000<>+24(SB)/8, $0x412e848000000000
+GLOBL double412e848000000000<>(SB), RODATA|NOPTR, $32
+
+DATA double3f91df46a2529d39<>+0(SB)/8, $0x3f91df46a2529d39
+DATA double3f91df46a2529d39<>+8(SB)/8, $0x3f91df46a2529d39
+DATA double3f91df46a2529d39<>+16(SB)/8, $0x3f91df46a2529d39
+DATA double3f91df46a2529d39<>+24(SB)/8, $0x3f91df46a2529d39
+GLOBL double3f91df46a2529d39<>(SB), RODATA|NOPTR, $32
+
+DATA double3ff45f306dc9c883<>+0(SB)/8, $0x3ff45f306dc9c883
+DATA double3ff45f306dc9c883<>+8(SB)/8, $0x3ff45f306dc9c883
+DATA double3ff45f306dc9c883<>+16(SB)/8, $0x3ff45f306dc9c883
+DATA double3ff45f306dc9c883<>+24(SB)/8, $0x3ff45f306dc9c883
+GLOBL double3ff45f306dc9c883<>(SB), RODATA|NOPTR, $32
+
+DATA double3fe921fb40000000<>+0(SB)/8, $0x3fe921fb40000000
+DATA double3fe921fb40000000<>+8(SB)/8, $0x3fe921fb40000000
+DATA double3fe921fb40000000<>+16(SB)/8, $0x3fe921fb40000000
+DATA double3fe921fb40000000<>+24(SB)/8, $0x3fe921fb40000000
+GLOBL double3fe921fb40000000<>(SB), RODATA|NOPTR, $32
+
+DATA double3e64442d00000000<>+0(SB)/8, $0x3e64442d00000000
+DATA double3e64442d00000000<>+8(SB)/8, $0x3e64442d00000000
+DATA double3e64442d00000000<>+16(SB)/8, $0x3e64442d00000000
+DATA double3e64442d00000000<>+24(SB)/8, $0x3e64442d00000000
+GLOBL double3e64442d00000000<>(SB), RODATA|NOPTR, $32
+
+DATA double3ce8469898cc5170<>+0(SB)/8, $0x3ce8469898cc5170
+DATA double3ce8469898cc5170<>+8(SB)/8, $0x3ce8469898cc5170
+DATA double3ce8469898cc5170<>+16(SB)/8, $0x3ce8469898cc5170
+DATA double3ce8469898cc5170<>+24(SB)/8, $0x3ce8469898cc5170
+GLOBL double3ce8469898cc5170<>(SB), RODATA|NOPTR, $32
+
+DATA double3de5d8fd1fd19ccd<>+0(SB)/8, $0x3de5d8fd1fd19ccd
+DATA double3de5d8fd1fd19ccd<>+8(SB)/8, $0x3de5d8fd1fd19ccd
+DATA double3de5d8fd1fd19ccd<>+16(SB)/8, $0x3de5d8fd1fd19ccd
+DATA double3de5d8fd1fd19ccd<>+24(SB)/8, $0x3de5d8fd1fd19ccd
+GLOBL double3de5d8fd1fd19ccd<>(SB), RODATA|NOPTR, $32
+
+DATA doublebe5ae5e5a9291f5d<>+0(SB)/8, $0xbe5ae5e5a9291f5d
+DATA doublebe5ae5e5a9291f5d<>+8(SB)/8, $0xbe5ae5e5a9291f5d
+DATA doublebe5ae5e5a9291f5d<>+16(SB)/8, $0xbe5ae5e5a9291f5d
+DATA doublebe5ae5e5a9291f5d<>+24(SB)/8, $0xbe5ae5e5a9291f5d
+GLOBL doublebe5ae5e5a9291f5d<>(SB), RODATA|NOPTR, $32
+
+DATA double3ec71de3567d48a1<>+0(SB)/8, $0x3ec71de3567d48a1
+DATA double3ec71de3567d48a1<>+8(SB)/8, $0x3ec71de3567d48a1
+DATA double3ec71de3567d48a1<>+16(SB)/8, $0x3ec71de3567d48a1
+DATA double3ec71de3567d48a1<>+24(SB)/8, $0x3ec71de3567d48a1
+GLOBL double3ec71de3567d48a1<>(SB), RODATA|NOPTR, $32
+
+DATA doublebf2a01a019bfdf03<>+0(SB)/8, $0xbf2a01a019bfdf03
+DATA doublebf2a01a019bfdf03<>+8(SB)/8, $0xbf2a01a019bfdf03
+DATA doublebf2a01a019bfdf03<>+16(SB)/8, $0xbf2a01a019bfdf03
+DATA doublebf2a01a019bfdf03<>+24(SB)/8, $0xbf2a01a019bfdf03
+GLOBL doublebf2a01a019bfdf03<>(SB), RODATA|NOPTR, $32
+
+DATA double3f8111111110f7d0<>+0(SB)/8, $0x3f8111111110f7d0
+DATA double3f8111111110f7d0<>+8(SB)/8, $0x3f8111111110f7d0
+DATA double3f8111111110f7d0<>+16(SB)/8, $0x3f8111111110f7d0
+DATA double3f8111111110f7d0<>+24(SB)/8, $0x3f8111111110f7d0
+GLOBL double3f8111111110f7d0<>(SB), RODATA|NOPTR, $32
+
+DATA doublebfc5555555555548<>+0(SB)/8, $0xbfc5555555555548
+DATA doublebfc5555555555548<>+8(SB)/8, $0xbfc5555555555548
+DATA doublebfc5555555555548<>+16(SB)/8, $0xbfc5555555555548
+DATA doublebfc5555555555548<>+24(SB)/8, $0xbfc5555555555548
+GLOBL doublebfc5555555555548<>(SB), RODATA|NOPTR, $32
+
+DATA doublebda8fa49a0861a9b<>+0(SB)/8, $0xbda8fa49a0861a9b
+DATA doublebda8fa49a0861a9b<>+8(SB)/8, $0xbda8fa49a0861a9b
+DATA doublebda8fa49a0861a9b<>+16(SB)/8, $0xbda8fa49a0861a9b
+DATA doublebda8fa49a0861a9b<>+24(SB)/8, $0xbda8fa49a0861a9b
+GLOBL doublebda8fa49a0861a9b<>(SB), RODATA|NOPTR, $32
+
+DATA double3e21ee9d7b4e3f05<>+0(SB)/8, $0x3e21ee9d7b4e3f05
+DATA double3e21ee9d7b4e3f05<>+8(SB)/8, $0x3e21ee9d7b4e3f05
+DATA double3e21ee9d7b4e3f05<>+16(SB)/8, $0x3e21ee9d7b4e3f05
+DATA double3e21ee9d7b4e3f05<>+24(SB)/8, $0x3e21ee9d7b4e3f05
+GLOBL double3e21ee9d7b4e3f05<>(SB), RODATA|NOPTR, $32
+
+DATA doublebe927e4f7eac4bc6<>+0(SB)/8, $0xbe927e4f7eac4bc6
+DATA doublebe927e4f7eac4bc6<>+8(SB)/8, $0xbe927e4f7eac4bc6
+DATA doublebe927e4f7eac4bc6<>+16(SB)/8, $0xbe927e4f7eac4bc6
+DATA doublebe927e4f7eac4bc6<>+24(SB)/8, $0xbe927e4f7eac4bc6
+GLOBL doublebe927e4f7eac4bc6<>(SB), RODATA|NOPTR, $32
+
+DATA double3efa01a019c844f5<>+0(SB)/8, $0x3efa01a019c844f5
+DATA double3efa01a019c844f5<>+8(SB)/8, $0x3efa01a019c844f5
+DATA double3efa01a019c844f5<>+16(SB)/8, $0x3efa01a019c844f5
+DATA double3efa01a019c844f5<>+24(SB)/8, $0x3efa01a019c844f5
+GLOBL double3efa01a019c844f5<>(SB), RODATA|NOPTR, $32
+
+DATA doublebf56c16c16c14f91<>+0(SB)/8, $0xbf56c16c16c14f91
+DATA doublebf56c16c16c14f91<>+8(SB)/8, $0xbf56c16c16c14f91
+DATA doublebf56c16c16c14f91<>+16(SB)/8, $0xbf56c16c16c14f91
+DATA doublebf56c16c16c14f91<>+24(SB)/8, $0xbf56c16c16c14f91
+GLOBL doublebf56c16c16c14f91<>(SB), RODATA|NOPTR, $32
+
+DATA double3fa555555555554b<>+0(SB)/8, $0x3fa555555555554b
+DATA double3fa555555555554b<>+8(SB)/8, $0x3fa555555555554b
+DATA double3fa555555555554b<>+16(SB)/8, $0x3fa555555555554b
+DATA double3fa555555555554b<>+24(SB)/8, $0x3fa555555555554b
+GLOBL double3fa555555555554b<>(SB), RODATA|NOPTR, $32
+
+DATA double8000000000000000<>+0(SB)/8, $0x8000000000000000
+DATA double8000000000000000<>+8(SB)/8, $0x8000000000000000
+DATA double8000000000000000<>+16(SB)/8, $0x8000000000000000
+DATA double8000000000000000<>+24(SB)/8, $0x8000000000000000
+GLOBL double8000000000000000<>(SB), RODATA|NOPTR, $32
+
+DATA double3fe6666666666666<>+0(SB)/8, $0x3fe6666666666666
+DATA double3fe6666666666666<>+8(SB)/8, $0x3fe6666666666666
+DATA double3fe6666666666666<>+16(SB)/8, $0x3fe6666666666666
+DATA double3fe6666666666666<>+24(SB)/8, $0x3fe6666666666666
+GLOBL double3fe6666666666666<>(SB), RODATA|NOPTR, $32
+
+DATA double3fe51eb851eb851f<>+0(SB)/8, $0x3fe51eb851eb851f
+DATA double3fe51eb851eb851f<>+8(SB)/8, $0x3fe51eb851eb851f
+DATA double3fe51eb851eb851f<>+16(SB)/8, $0x3fe51eb851eb851f
+DATA double3fe51eb851eb851f<>+24(SB)/8, $0x3fe51eb851eb851f
+GLOBL double3fe51eb851eb851f<>(SB), RODATA|NOPTR, $32
+
+DATA doublebfec007fa1f72594<>+0(SB)/8, $0xbfec007fa1f72594
+DATA doublebfec007fa1f72594<>+8(SB)/8, $0xbfec007fa1f72594
+DATA doublebfec007fa1f72594<>+16(SB)/8, $0xbfec007fa1f72594
+DATA doublebfec007fa1f72594<>+24(SB)/8, $0xbfec007fa1f72594
+GLOBL doublebfec007fa1f72594<>(SB), RODATA|NOPTR, $32
+
+DATA doublec03028545b6b807a<>+0(SB)/8, $0xc03028545b6b807a
+DATA doublec03028545b6b807a<>+8(SB)/8, $0xc03028545b6b807a
+DATA doublec03028545b6b807a<>+16(SB)/8, $0xc03028545b6b807a
+DATA doublec03028545b6b807a<>+24(SB)/8, $0xc03028545b6b807a
+GLOBL doublec03028545b6b807a<>(SB), RODATA|NOPTR, $32
+
+DATA doublec052c08c36880273<>+0(SB)/8, $0xc052c08c36880273
+DATA doublec052c08c36880273<>+8(SB)/8, $0xc052c08c36880273
+DATA doublec052c08c36880273<>+16(SB)/8, $0xc052c08c36880273
+DATA doublec052c08c36880273<>+24(SB)/8, $0xc052c08c36880273
+GLOBL doublec052c08c36880273<>(SB), RODATA|NOPTR, $32
+
+DATA doublec05eb8bf2d05ba25<>+0(SB)/8, $0xc05eb8bf2d05ba25
+DATA doublec05eb8bf2d05ba25<>+8(SB)/8, $0xc05eb8bf2d05ba25
+DATA doublec05eb8bf2d05ba25<>+16(SB)/8, $0xc05eb8bf2d05ba25
+DATA doublec05eb8bf2d05ba25<>+24(SB)/8, $0xc05eb8bf2d05ba25
+GLOBL doublec05eb8bf2d05ba25<>(SB), RODATA|NOPTR, $32
+
+DATA doublec0503669fd28ec8e<>+0(SB)/8, $0xc0503669fd28ec8e
+DATA doublec0503669fd28ec8e<>+8(SB)/8, $0xc0503669fd28ec8e
+DATA doublec0503669fd28ec8e<>+16(SB)/8, $0xc0503669fd28ec8e
+DATA doublec0503669fd28ec8e<>+24(SB)/8, $0xc0503669fd28ec8e
+GLOBL doublec0503669fd28ec8e<>(SB), RODATA|NOPTR, $32
+
+DATA double4038dbc45b14603c<>+0(SB)/8, $0x4038dbc45b14603c
+DATA double4038dbc45b14603c<>+8(SB)/8, $0x4038dbc45b14603c
+DATA double4038dbc45b14603c<>+16(SB)/8, $0x4038dbc45b14603c
+DATA double4038dbc45b14603c<>+24(SB)/8, $0x4038dbc45b14603c
+GLOBL double4038dbc45b14603c<>(SB), RODATA|NOPTR, $32
+
+DATA double4064a0dd43b8fa25<>+0(SB)/8, $0x4064a0dd43b8fa25
+DATA double4064a0dd43b8fa25<>+8(SB)/8, $0x4064a0dd43b8fa25
+DATA double4064a0dd43b8fa25<>+16(SB)/8, $0x4064a0dd43b8fa25
+DATA double4064a0dd43b8fa25<>+24(SB)/8, $0x4064a0dd43b8fa25
+GLOBL double4064a0dd43b8fa25<>(SB), RODATA|NOPTR, $32
+
+DATA double407b0e18d2e2be3b<>+0(SB)/8, $0x407b0e18d2e2be3b
+DATA double407b0e18d2e2be3b<>+8(SB)/8, $0x407b0e18d2e2be3b
+DATA double407b0e18d2e2be3b<>+16(SB)/8, $0x407b0e18d2e2be3b
+DATA double407b0e18d2e2be3b<>+24(SB)/8, $0x407b0e18d2e2be3b
+GLOBL double407b0e18d2e2be3b<>(SB), RODATA|NOPTR, $32
+
+DATA double407e563f13b049ea<>+0(SB)/8, $0x407e563f13b049ea
+DATA double407e563f13b049ea<>+8(SB)/8, $0x407e563f13b049ea
+DATA double407e563f13b049ea<>+16(SB)/8, $0x407e563f13b049ea
+DATA double407e563f13b049ea<>+24(SB)/8, $0x407e563f13b049ea
+GLOBL double407e563f13b049ea<>(SB), RODATA|NOPTR, $32
+
+DATA double4068519efbbd62ec<>+0(SB)/8, $0x4068519efbbd62ec
+DATA double4068519efbbd62ec<>+8(SB)/8, $0x4068519efbbd62ec
+DATA double4068519efbbd62ec<>+16(SB)/8, $0x4068519efbbd62ec
+DATA double4068519efbbd62ec<>+24(SB)/8, $0x4068519efbbd62ec
+GLOBL double4068519efbbd62ec<>(SB), RODATA|NOPTR, $32
+
+DATA double3fe921fb54442d18<>+0(SB)/8, $0x3fe921fb54442d18
+DATA double3fe921fb54442d18<>+8(SB)/8, $0x3fe921fb54442d18
+DATA double3fe921fb54442d18<>+16(SB)/8, $0x3fe921fb54442d18
+DATA double3fe921fb54442d18<>+24(SB)/8, $0x3fe921fb54442d18
+GLOBL double3fe921fb54442d18<>(SB), RODATA|NOPTR, $32
+
+DATA double3c81a62633145c07<>+0(SB)/8, $0x3c81a62633145c07
+DATA double3c81a62633145c07<>+8(SB)/8, $0x3c81a62633145c07
+DATA double3c81a62633145c07<>+16(SB)/8, $0x3c81a62633145c07
+DATA double3c81a62633145c07<>+24(SB)/8, $0x3c81a62633145c07
+GLOBL double3c81a62633145c07<>(SB), RODATA|NOPTR, $32
+
+DATA double3ff921fb54442d18<>+0(SB)/8, $0x3ff921fb54442d18
+DATA double3ff921fb54442d18<>+8(SB)/8, $0x3ff921fb54442d18
+DATA double3ff921fb54442d18<>+16(SB)/8, $0x3ff921fb54442d18
+DATA double3ff921fb54442d18<>+24(SB)/8, $0x3ff921fb54442d18
+GLOBL double3ff921fb54442d18<>(SB), RODATA|NOPTR, $32
+
+// func log1pAVX512(dst *byte, src *byte, steps int) (hard uint64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·log1pAVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ steps+16(FP), DX
+	XORQ BX, BX
+	MOVQ $0x00000001, SI
+
+step:
+	XORL         DI, DI
+	VMOVUPD      (CX), Z0
+	VADDPD.BCST  double3ff0000000000000<>+0(SB), Z0, Z1
+	VPSRLQ       $0x34, Z1, Z2
+	VORPD.BCST   double4330000000000000<>+0(SB), Z2, Z2
+	VSUBPD.BCST  double43300000000003ff<>+0(SB), Z2, Z2
+	VBROADCASTSD double3ff0000000000000<>+0(SB), Z12
+	VCMPPD.BCST  $0x1e, double0000000000000000<>+0(SB), Z2, K1
+	VSUBPD       Z0, Z1, Z13
+	VSUBPD       Z13, Z12, Z12
+	VSUBPD.BCST  double3ff0000000000000<>+0(SB), Z1, Z13
+	VSUBPD       Z13, Z0, Z13
+	VBLENDMPD    Z12, Z13, K1, Z3
+	VDIVPD       Z1, Z3, Z12
+	VANDPD.BCST  double000fffffffffffff<>+0(SB), Z1, Z1
+	VORPD.BCST   double3ff0000000000000<>+0(SB), Z1, Z1
+	VCMPPD.BCST  $0x1d, double3ffffffffffffffd<>+0(SB), Z1, K1
+	VCMPPD.BCST  $0x1d, double3ff6a09e667f3bcd<>+0(SB), Z1, K2
+	VADDPD.BCST  double3ff0000000000000<>+0(SB), Z2, Z13
+	VBLENDMPD    Z13, Z2, K2, Z4
+	VMULPD.BCST  double3fe0000000000000<>+0(SB), Z1, Z2
+	VBLENDMPD    Z2, Z1, K2, Z5
+	VSUBPD.BCST  double3ff0000000000000<>+0(SB), Z5, Z1
+	VANDPD.BCST  double7fffffffffffffff<>+0(SB), Z0, Z2
+	VCMPPD.BCST  $0x11, double3fda827999fcef32<>+0(SB), Z2, K2
+	VCMPPD.BCST  $0x1e, doublebfd2bec333018867<>+0(SB), Z0, K3
+	VBROADCASTSD double0000000000000000<>+0(SB), Z13
+	VBLENDMPD    Z0, Z1, K3, Z6
+	VBLENDMPD    Z6, Z1, K2, Z7
+	VBLENDMPD    Z13, Z4, K3, Z8
+	VBLENDMPD    Z8, Z4, K2, Z9
+	VCMPPD.BCST  $0x0c, double0000000000000000<>+0(SB), Z9, K4
+	VBLENDMPD    Z12, Z13, K4, Z10
+	VMULPD.BCST  double3fe0000000000000<>+0(SB), Z7, Z1
+	VMULPD       Z7, Z1, Z1
+	VADDPD.BCST  double4000000000000000<>+0(SB), Z7, Z12
+	VDIVPD       Z12, Z7, Z12
+	VMULPD       Z12, Z12, Z13
+	VMULPD.BCST  double3fc2f112df3e5244<>+0(SB), Z13, Z14
+	VADDPD.BCST  double3fc39a09d078c69f<>+0(SB), Z14, Z14
+	VMULPD       Z13, Z14, Z14
+	VADDPD.BCST  double3fc7466496cb03de<>+0(SB), Z14, Z14
+	VMULPD       Z13, Z14, Z14
+	VADDPD.BCST  double3fcc71c51d8e78af<>+0(SB), Z14, Z14
+	VMULPD       Z13, Z14, Z14
+	VADDPD.BCST  double3fd2492494229359<>+0(SB), Z14, Z14
+	VMULPD       Z13, Z14, Z14
+	VADDPD.BCST  double3fd999999997fa04<>+0(SB), Z14, Z14
+	VMULPD       Z13, Z14, Z14
+	VADDPD.BCST  double3fe5555555555593<>+0(SB), Z14, Z14
+	VMULPD       Z13, Z14, Z13
+	VADDPD       Z13, Z1, Z13
+	VMULPD       Z13, Z12, Z12
+	VMULPD.BCST  double3dea39ef35793c76<>+0(SB), Z9, Z13
+	VADDPD       Z10, Z13, Z13
+	VADDPD       Z13, Z12, Z12
+	VMULPD.BCST  double3fe62e42fee00000<>+0(SB), Z9, Z13
+	VSUBPD       Z12, Z1, Z1
+	VSUBPD       Z7, Z1, Z1
+	VSUBPD       Z1, Z13, Z1
+	VCMPPD.BCST  $0x11, double3e20000000000000<>+0(SB), Z2, K4
+	VMULPD       Z0, Z0, Z12
+	VMULPD.BCST  double3fe0000000000000<>+0(SB), Z12, Z12
+	VSUBPD       Z12, Z0, Z12
+	VBLENDMPD    Z12, Z1, K4, Z11
+	KANDB        K3, K2, K2
+	KANDNB       K1, K2, K1
+	VCMPPD.BCST  $0x15, double4340000000000000<>+0(SB), Z2, K2
+	KORB         K2, K1, K1
+	VCMPPD.BCST  $0x12, doublebff0000000000000<>+0(SB), Z0, K2
+	KORB         K2, K1, K1
+	KMOVB        K1, R8
+	ORL          R8, DI
+	JNZ          hard
+	VMOVUPD      Z11, (AX)
+
+next:
+	ADDQ $0x40, AX
+	ADDQ $0x40, CX
+	SHLQ $0x01, SI
+	DECQ DX
+	JNZ  step
+	MOVQ BX, hard+24(FP)
+	VZEROUPPER
+	RET
+
+hard:
+	ORQ SI, BX
+	JMP next
+
+// func haversineAVX512(dst *byte, lat1 *byte, lon1 *byte, lat2 *byte, lon2 *byte, steps int, diameter float64) (hard uint64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·haversineAVX512(SB), NOSPLIT, $0-64
+	MOVQ dst+0(FP), AX
+	MOVQ lat1+8(FP), CX
+	MOVQ lon1+16(FP), DX
+	MOVQ lat2+24(FP), BX
+	MOVQ lon2+32(FP), SI
+	MOVQ steps+40(FP), DI
+	XORQ R8, R8
+	MOVQ $0x00000001, R9
+
+step:
+	XORL         R10, R10
+	VMOVUPD      (CX), Z0
+	VMOVUPD      (BX), Z1
+	VANDPD.BCST  double7fffffffffffffff<>+0(SB), Z0, Z2
+	VCMPPD.BCST  $0x15, double412e848000000000<>+0(SB), Z2, K1
+	VANDPD.BCST  double7fffffffffffffff<>+0(SB), Z1, Z2
+	VCMPPD.BCST  $0x15, double412e848000000000<>+0(SB), Z2, K2
+	KORB         K2, K1, K1
+	VSUBPD       Z0, Z1, Z2
+	VMULPD.BCST  double3f91df46a2529d39<>+0(SB), Z2, Z2
+	VMULPD.BCST  double3fe0000000000000<>+0(SB), Z2, Z2
+	VANDPD.BCST  double7fffffffffffffff<>+0(SB), Z2, Z2
+	VMULPD.BCST  double3ff45f306dc9c883<>+0(SB), Z2, Z14
+	VRNDSCALEPD  $0x0b, Z14, Z14
+	VMULPD.BCST  double3fe0000000000000<>+0(SB), Z14, Z15
+	VRNDSCALEPD  $0x0b, Z15, Z15
+	VSUBPD       Z15, Z14, Z16
+	VSUBPD       Z15, Z16, Z15
+	VADDPD       Z15, Z14, Z14
+	VMULPD.BCST  double3fe921fb40000000<>+0(SB), Z14, Z15
+	VSUBPD       Z15, Z2, Z2
+	VMULPD.BCST  double3e64442d00000000<>+0(SB), Z14, Z15
+	VSUBPD       Z15, Z2, Z2
+	VMULPD.BCST  double3ce8469898cc5170<>+0(SB), Z14, Z15
+	VSUBPD       Z15, Z2, Z2
+	VMULPD.BCST  double3fe0000000000000<>+0(SB), Z14, Z14
+	VMULPD.BCST  double3fe0000000000000<>+0(SB), Z14, Z15
+	VRNDSCALEPD  $0x0b, Z15, Z15
+	VSUBPD       Z15, Z14, Z14
+	VSUBPD       Z15, Z14, Z14
+	VCMPPD.BCST  $0x0c, double0000000000000000<>+0(SB), Z14, K2
+	VMULPD       Z2, Z2, Z14
+	VMULPD.BCST  double3de5d8fd1fd19ccd<>+0(SB), Z14, Z15
+	VADDPD.BCST  doublebe5ae5e5a9291f5d<>+0(SB), Z15, Z15
+	VMULPD       Z14, Z15, Z15
+	VADDPD.BCST  double3ec71de3567d48a1<>+0(SB), Z15, Z15
+	VMULPD       Z14, Z15, Z15
+	VADDPD.BCST  doublebf2a01a019bfdf03<>+0(SB), Z15, Z15
+	VMULPD       Z14, Z15, Z15
+	VADDPD.BCST  double3f8111111110f7d0<>+0(SB), Z15, Z15
+	VMULPD       Z14, Z15, Z15
+	VADDPD.BCST  doublebfc5555555555548<>+0(SB), Z15, Z15
+	VMULPD       Z14, Z2, Z16
+	VMULPD       Z15, Z16, Z15
+	VADDPD       Z15, Z2, Z2
+	VMULPD.BCST  doublebda8fa49a0861a9b<>+0(SB), Z14, Z15
+	VADDPD.BCST  double3e21ee9d7b4e3f05<>+0(SB), Z15, Z15
+	VMULPD       Z14, Z15, Z15
+	VADDPD.BCST  doublebe927e4f7eac4bc6<>+0(SB), Z15, Z15
+	VMULPD       Z14, Z15, Z15
+	VADDPD.BCST  double3efa01a019c844f5<>+0(SB), Z15, Z15
+	VMULPD       Z14, Z15, Z15
+	VADDPD.BCST  doublebf56c16c16c14f91<>+0(SB), Z15, Z15
+	VMULPD       Z14, Z15, Z15
+	VADDPD.BCST  double3fa555555555554b<>+0(SB), Z15, Z15
+	VBROADCASTSD double3ff0000000000000<>+0(SB), Z16
+	VMULPD.BCST  double3fe0000000000000<>+0(SB), Z14, Z17
+	VSUBPD       Z17, Z16, Z16
+	VMULPD       Z14, Z14, Z14
+	VMULPD       Z15, Z14, Z14
+	VADDPD       Z14, Z16, Z14
+	VBLENDMPD    Z14, Z2, K2, Z3
+	VMULPD.BCST  double3f91df46a2529d39<>+0(SB), Z0, Z0
+	VANDPD.BCST  double7fffffffffffffff<>+0(SB), Z0, Z0
+	VMULPD.BCST  double3ff45f306dc9c883<>+0(SB), Z0, Z2
+	VRNDSCALEPD  $0x0b, Z2, Z2
+	VMULPD.BCST  double3fe0000000000000<>+0(SB), Z2, Z14
+	VRNDSCALEPD  $0x0b, Z14, Z14
+	VSUBPD       Z14, Z2, Z15
+	VSUBPD       Z14, Z15, Z14
+	VADDPD       Z14, Z2, Z2
+	VMULPD.BCST  double3fe921fb40000000<>+0(SB), Z2, Z14
+	VSUBPD       Z14, Z0, Z0
+	VMULPD.BCST  double3e64442d00000000<>+0(SB), Z2, Z14
+	VSUBPD       Z14, Z0, Z0
+	VMULPD.BCST  double3ce8469898cc5170<>+0(SB), Z2, Z14
+	VSUBPD       Z14, Z0, Z0
+	VMULPD.BCST  double3fe0000000000000<>+0(SB), Z2, Z2
+	VMULPD.BCST  double3fe0000000000000<>+0(SB), Z2, Z14
+	VRNDSCALEPD  $0x0b, Z14, Z14
+	VSUBPD       Z14, Z2, Z15
+	VSUBPD       Z14, Z15, Z14
+	VADDPD       Z14, Z2, Z2
+	VMULPD.BCST  double3fe0000000000000<>+0(SB), Z2, Z2
+	VMULPD.BCST  double3fe0000000000000<>+0(SB), Z2, Z15
+	VRNDSCALEPD  $0x0b, Z15, Z15
+	VSUBPD       Z15, Z2, Z2
+	VSUBPD       Z15, Z2, Z2
+	VCMPPD.BCST  $0x0c, double0000000000000000<>+0(SB), Z2, K2
+	VMULPD       Z0, Z0, Z2
+	VMULPD.BCST  double3de5d8fd1fd19ccd<>+0(SB), Z2, Z15
+	VADDPD.BCST  doublebe5ae5e5a9291f5d<>+0(SB), Z15, Z15
+	VMULPD       Z2, Z15, Z15
+	VADDPD.BCST  double3ec71de3567d48a1<>+0(SB), Z15, Z15
+	VMULPD       Z2, Z15, Z15
+	VADDPD.BCST  doublebf2a01a019bfdf03<>+0(SB), Z15, Z15
+	VMULPD       Z2, Z15, Z15
+	VADDPD.BCST  double3f8111111110f7d0<>+0(SB), Z15, Z15
+	VMULPD       Z2, Z15, Z15
+	VADDPD.BCST  doublebfc5555555555548<>+0(SB), Z15, Z15
+	VMULPD       Z2, Z0, Z16
+	VMULPD       Z15, Z16, Z15
+	VADDPD       Z15, Z0, Z0
+	VMULPD.BCST  doublebda8fa49a0861a9b<>+0(SB), Z2, Z15
+	VADDPD.BCST  double3e21ee9d7b4e3f05<>+0(SB), Z15, Z15
+	VMULPD       Z2, Z15, Z15
+	VADDPD.BCST  doublebe927e4f7eac4bc6<>+0(SB), Z15, Z15
+	VMULPD       Z2, Z15, Z15
+	VADDPD.BCST  double3efa01a019c844f5<>+0(SB), Z15, Z15
+	VMULPD       Z2, Z15, Z15
+	VADDPD.BCST  doublebf56c16c16c14f91<>+0(SB), Z15, Z15
+	VMULPD       Z2, Z15, Z15
+	VADDPD.BCST  double3fa555555555554b<>+0(SB), Z15, Z15
+	VBROADCASTSD double3ff0000000000000<>+0(SB), Z16
+	VMULPD.BCST  double3fe0000000000000<>+0(SB), Z2, Z17
+	VSUBPD       Z17, Z16, Z16
+	VMULPD       Z2, Z2, Z2
+	VMULPD       Z15, Z2, Z2
+	VADDPD       Z2, Z16, Z2
+	VCMPPD.BCST  $0x0c, double0000000000000000<>+0(SB), Z14, K3
+	VBLENDMPD    Z0, Z2, K3, Z4
+	VXORPD.BCST  double8000000000000000<>+0(SB), Z4, Z0
+	VBLENDMPD    Z0, Z4, K2, Z5
+	VMULPD.BCST  double3f91df46a2529d39<>+0(SB), Z1, Z0
+	VANDPD.BCST  double7fffffffffffffff<>+0(SB), Z0, Z0
+	VMULPD.BCST  double3ff45f306dc9c883<>+0(SB), Z0, Z1
+	VRNDSCALEPD  $0x0b, Z1, Z1
+	VMULPD.BCST  double3fe0000000000000<>+0(SB), Z1, Z2
+	VRNDSCALEPD  $0x0b, Z2, Z2
+	VSUBPD       Z2, Z1, Z14
+	VSUBPD       Z2, Z14, Z2
+	VADDPD       Z2, Z1, Z1
+	VMULPD.BCST  double3fe921fb40000000<>+0(SB), Z1, Z2
+	VSUBPD       Z2, Z0, Z0
+	VMULPD.BCST  double3e64442d00000000<>+0(SB), Z1, Z2
+	VSUBPD       Z2, Z0, Z0
+	VMULPD.BCST  double3ce8469898cc5170<>+0(SB), Z1, Z2
+	VSUBPD       Z2, Z0, Z0
+	VMULPD.BCST  double3fe0000000000000<>+0(SB), Z1, Z1
+	VMULPD.BCST  double3fe0000000000000<>+0(SB), Z1, Z2
+	VRNDSCALEPD  $0x0b, Z2, Z2
+	VSUBPD       Z2, Z1, Z14
+	VSUBPD       Z2, Z14, Z2
+	VADDPD       Z2, Z1, Z1
+	VMULPD.BCST  double3fe0000000000000<>+0(SB), Z1, Z1
+	VMULPD.BCST  double3fe0000000000000<>+0(SB), Z1, Z14
+	VRNDSCALEPD  $0x0b, Z14, Z14
+	VSUBPD       Z14, Z1, Z1
+	VSUBPD       Z14, Z1, Z1
+	VCMPPD.BCST  $0x0c, double0000000000000000<>+0(SB), Z1, K2
+	VMULPD       Z0, Z0, Z1
+	VMULPD.BCST  double3de5d8fd1fd19ccd<>+0(SB), Z1, Z14
+	VADDPD.BCST  doublebe5ae5e5a9291f5d<>+0(SB), Z14, Z14
+	VMULPD       Z1, Z14, Z14
+	VADDPD.BCST  double3ec71de3567d48a1<>+0(SB), Z14, Z14
+	VMULPD       Z1, Z14, Z14
+	VADDPD.BCST  doublebf2a01a019bfdf03<>+0(SB), Z14, Z14
+	VMULPD       Z1, Z14, Z14
+	VADDPD.BCST  double3f8111111110f7d0<>+0(SB), Z14, Z14
+	VMULPD       Z1, Z14, Z14
+	VADDPD.BCST  doublebfc5555555555548<>+0(SB), Z14, Z14
+	VMULPD       Z1, Z0, Z15
+	VMULPD       Z14, Z15, Z14
+	VADDPD       Z14, Z0, Z0
+	VMULPD.BCST  doublebda8fa49a0861a9b<>+0(SB), Z1, Z14
+	VADDPD.BCST  double3e21ee9d7b4e3f05<>+0(SB), Z14, Z14
+	VMULPD       Z1, Z14, Z14
+	VADDPD.BCST  doublebe927e4f7eac4bc6<>+0(SB), Z14, Z14
+	VMULPD       Z1, Z14, Z14
+	VADDPD.BCST  double3efa01a019c844f5<>+0(SB), Z14, Z14
+	VMULPD       Z1, Z14, Z14
+	VADDPD.BCST  doublebf56c16c16c14f91<>+0(SB), Z14, Z14
+	VMULPD       Z1, Z14, Z14
+	VADDPD.BCST  double3fa555555555554b<>+0(SB), Z14, Z14
+	VBROADCASTSD double3ff0000000000000<>+0(SB), Z15
+	VMULPD.BCST  double3fe0000000000000<>+0(SB), Z1, Z16
+	VSUBPD       Z16, Z15, Z15
+	VMULPD       Z1, Z1, Z1
+	VMULPD       Z14, Z1, Z1
+	VADDPD       Z1, Z15, Z1
+	VCMPPD.BCST  $0x0c, double0000000000000000<>+0(SB), Z2, K3
+	VBLENDMPD    Z0, Z1, K3, Z6
+	VXORPD.BCST  double8000000000000000<>+0(SB), Z6, Z0
+	VBLENDMPD    Z0, Z6, K2, Z7
+	VMULPD       Z7, Z5, Z0
+	VMOVUPD      (DX), Z1
+	VMOVUPD      (SI), Z2
+	VANDPD.BCST  double7fffffffffffffff<>+0(SB), Z1, Z14
+	VCMPPD.BCST  $0x15, double412e848000000000<>+0(SB), Z14, K2
+	VANDPD.BCST  double7fffffffffffffff<>+0(SB), Z2, Z14
+	VCMPPD.BCST  $0x15, double412e848000000000<>+0(SB), Z14, K3
+	KORB         K3, K2, K2
+	KORB         K2, K1, K1
+	VSUBPD       Z1, Z2, Z1
+	VMULPD.BCST  double3f91df46a2529d39<>+0(SB), Z1, Z1
+	VMULPD.BCST  double3fe0000000000000<>+0(SB), Z1, Z1
+	VANDPD.BCST  double7fffffffffffffff<>+0(SB), Z1, Z1
+	VMULPD.BCST  double3ff45f306dc9c883<>+0(SB), Z1, Z2
+	VRNDSCALEPD  $0x0b, Z2, Z2
+	VMULPD.BCST  double3fe0000000000000<>+0(SB), Z2, Z14
+	VRNDSCALEPD  $0x0b, Z14, Z14
+	VSUBPD       Z14, Z2, Z15
+	VSUBPD       Z14, Z15, Z14
+	VADDPD       Z14, Z2, Z2
+	VMULPD.BCST  double3fe921fb40000000<>+0(SB), Z2, Z14
+	VSUBPD       Z14, Z1, Z1
+	VMULPD.BCST  double3e64442d00000000<>+0(SB), Z2, Z14
+	VSUBPD       Z14, Z1, Z1
+	VMULPD.BCST  double3ce8469898cc5170<>+0(SB), Z2, Z14
+	VSUBPD       Z14, Z1, Z1
+	VMULPD.BCST  double3fe0000000000000<>+0(SB), Z2, Z2
+	VMULPD.BCST  double3fe0000000000000<>+0(SB), Z2, Z14
+	VRNDSCALEPD  $0x0b, Z14, Z14
+	VSUBPD       Z14, Z2, Z2
+	VSUBPD       Z14, Z2, Z2
+	VCMPPD.BCST  $0x0c, double0000000000000000<>+0(SB), Z2, K2
+	VMULPD       Z1, Z1, Z2
+	VMULPD.BCST  double3de5d8fd1fd19ccd<>+0(SB), Z2, Z14
+	VADDPD.BCST  doublebe5ae5e5a9291f5d<>+0(SB), Z14, Z14
+	VMULPD       Z2, Z14, Z14
+	VADDPD.BCST  double3ec71de3567d48a1<>+0(SB), Z14, Z14
+	VMULPD       Z2, Z14, Z14
+	VADDPD.BCST  doublebf2a01a019bfdf03<>+0(SB), Z14, Z14
+	VMULPD       Z2, Z14, Z14
+	VADDPD.BCST  double3f8111111110f7d0<>+0(SB), Z14, Z14
+	VMULPD       Z2, Z14, Z14
+	VADDPD.BCST  doublebfc5555555555548<>+0(SB), Z14, Z14
+	VMULPD       Z2, Z1, Z15
+	VMULPD       Z14, Z15, Z14
+	VADDPD       Z14, Z1, Z1
+	VMULPD.BCST  doublebda8fa49a0861a9b<>+0(SB), Z2, Z14
+	VADDPD.BCST  double3e21ee9d7b4e3f05<>+0(SB), Z14, Z14
+	VMULPD       Z2, Z14, Z14
+	VADDPD.BCST  doublebe927e4f7eac4bc6<>+0(SB), Z14, Z14
+	VMULPD       Z2, Z14, Z14
+	VADDPD.BCST  double3efa01a019c844f5<>+0(SB), Z14, Z14
+	VMULPD       Z2, Z14, Z14
+	VADDPD.BCST  doublebf56c16c16c14f91<>+0(SB), Z14, Z14
+	VMULPD       Z2, Z14, Z14
+	VADDPD.BCST  double3fa555555555554b<>+0(SB), Z14, Z14
+	VBROADCASTSD double3ff0000000000000<>+0(SB), Z15
+	VMULPD.BCST  double3fe0000000000000<>+0(SB), Z2, Z16
+	VSUBPD       Z16, Z15, Z15
+	VMULPD       Z2, Z2, Z2
+	VMULPD       Z14, Z2, Z2
+	VADDPD       Z2, Z15, Z2
+	VBLENDMPD    Z2, Z1, K2, Z8
+	VMULPD       Z3, Z3, Z1
+	VMULPD       Z8, Z0, Z0
+	VMULPD       Z8, Z0, Z0
+	VADDPD       Z0, Z1, Z0
+	VMINPD.BCST  double3ff0000000000000<>+0(SB), Z0, Z0
+	VSQRTPD      Z0, Z0
+	VBROADCASTSD diameter+48(FP), Z1
+	VBROADCASTSD double3ff0000000000000<>+0(SB), Z2
+	VMULPD       Z0, Z0, Z14
+	VSUBPD       Z14, Z2, Z2
+	VSQRTPD      Z2, Z2
+	VCMPPD.BCST  $0x1e, double3fe6666666666666<>+0(SB), Z0, K2
+	VBLENDMPD    Z2, Z0, K2, Z9
+	VBLENDMPD    Z0, Z2, K2, Z10
+	VDIVPD       Z10, Z9, Z0
+	VCMPPD.BCST  $0x1e, double3fe51eb851eb851f<>+0(SB), Z0, K3
+	VSUBPD.BCST  double3ff0000000000000<>+0(SB), Z0, Z2
+	VADDPD.BCST  double3ff0000000000000<>+0(SB), Z0, Z14
+	VDIVPD       Z14, Z2, Z2
+	VBLENDMPD    Z2, Z0, K3, Z11
+	VMULPD       Z11, Z11, Z0
+	VMULPD.BCST  doublebfec007fa1f72594<>+0(SB), Z0, Z2
+	VADDPD.BCST  doublec03028545b6b807a<>+0(SB), Z2, Z2
+	VMULPD       Z0, Z2, Z2
+	VADDPD.BCST  doublec052c08c36880273<>+0(SB), Z2, Z2
+	VMULPD       Z0, Z2, Z2
+	VADDPD.BCST  doublec05eb8bf2d05ba25<>+0(SB), Z2, Z2
+	VMULPD       Z0, Z2, Z2
+	VADDPD.BCST  doublec0503669fd28ec8e<>+0(SB), Z2, Z2
+	VMULPD       Z0, Z2, Z2
+	VADDPD.BCST  double4038dbc45b14603c<>+0(SB), Z0, Z14
+	VMULPD       Z0, Z14, Z14
+	VADDPD.BCST  double4064a0dd43b8fa25<>+0(SB), Z14, Z14
+	VMULPD       Z0, Z14, Z14
+	VADDPD.BCST  double407b0e18d2e2be3b<>+0(SB), Z14, Z14
+	VMULPD       Z0, Z14, Z14
+	VADDPD.BCST  double407e563f13b049ea<>+0(SB), Z14, Z14
+	VMULPD       Z0, Z14, Z0
+	VADDPD.BCST  double4068519efbbd62ec<>+0(SB), Z0, Z0
+	VDIVPD       Z0, Z2, Z0
+	VMULPD       Z0, Z11, Z0
+	VADDPD       Z11, Z0, Z0
+	VADDPD.BCST  double3fe921fb54442d18<>+0(SB), Z0, Z2
+	VADDPD.BCST  double3c81a62633145c07<>+0(SB), Z2, Z2
+	VBLENDMPD    Z2, Z0, K3, Z12
+	VBROADCASTSD double3ff921fb54442d18<>+0(SB), Z0
+	VSUBPD       Z12, Z0, Z0
+	VBLENDMPD    Z0, Z12, K2, Z13
+	VMULPD       Z13, Z1, Z0
+	KMOVB        K1, R11
+	ORL          R11, R10
+	JNZ          hard
+	VMOVUPD      Z0, (AX)
+
+next:
+	ADDQ $0x40, AX
+	ADDQ $0x40, CX
+	ADDQ $0x40, DX
+	ADDQ $0x40, BX
+	ADDQ $0x40, SI
+	SHLQ $0x01, R9
+	DECQ DI
+	JNZ  step
+	MOVQ R8, hard+56(FP)
+	VZEROUPPER
+	RET
+
+hard:
+	ORQ R9, R8
+	JMP next

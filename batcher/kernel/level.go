@@ -31,6 +31,8 @@ type level struct {
 	affineValues [kinds][kinds]affineKernel
 	narrowValues affineKernel
 	expands      [9]expandKernel
+	log1p        log1pKernel
+	haversine    haversineKernel
 	// wholeSteps says that the kernels on rows make stepRows rows of StepColumns
 	// columns at a time.
 	wholeSteps bool

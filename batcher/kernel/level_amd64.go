@@ -62,6 +62,7 @@ func levels() []*level {
 	avx2.affines[kindI64][kindF64] = rowsKernel{all: affineI64F64AVX2, valid: affineI64F64ValidAVX2}
 	avx2.affineValues[kindI64][kindF64] = affineI64F64ValuesAVX2
 	avx2.ones, avx2.wholeSteps = onesAVX2, true
+	avx2.log1p, avx2.haversine = log1pAVX2, haversineAVX2
 	all = append(all, avx2)
 	if !cpuid.CPU.Supports(cpuid.AVX512F, cpuid.AVX512VL, cpuid.AVX512BW, cpuid.AVX512DQ) {
 		return all
@@ -69,6 +70,7 @@ func levels() []*level {
 	avx512 := &level{}
 	*avx512 = *avx2
 	avx512.name, avx512.wholeSteps = "avx512", false
+	avx512.log1p, avx512.haversine = log1pAVX512, haversineAVX512
 	avx512.fills[4], avx512.fills[8] = fill4AVX512, fill8AVX512
 	avx512.casts[kindF64][kindF32] = castKernel{castF64F32AVX512, castF64F32ValidAVX512}
 	avx512.expands[1] = expandKernel{expand1AVX512, expand1ValidAVX512}

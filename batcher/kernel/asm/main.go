@@ -28,6 +28,7 @@ func main() {
 	rows()
 	affineValues()
 	expands()
+	functions()
 	Generate()
 }
 
