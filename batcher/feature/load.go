@@ -244,14 +244,22 @@ func (s *source) loadEntries(t *tile, l *lane, a arrow.Array) error {
 	if len(s.codes) < a.Len() {
 		s.codes = make([]entryCode, a.Len())
 	}
-	l.each(t.n, func(r int) {
-		k := s.place[r]
-		if e := &s.codes[k]; e.epoch != s.epoch {
-			*e = entryCode{epoch: s.epoch, code: s.texts.code(s.value(int(k)))}
+	codes, epoch := s.codes, s.epoch
+	for r, k := range s.place[:t.n] {
+		e := &codes[k]
+		if e.epoch != epoch {
+			if l.at(r) != Present {
+				continue
+			}
+			text := s.value(int(k))
+			if s.damage != nil {
+				return s.damage
+			}
+			*e = entryCode{epoch: epoch, code: s.texts.code(text)}
 		}
-		l.c[r] = s.codes[k].code
-	})
-	return s.damage
+		l.c[r] = e.code
+	}
+	return nil
 }
 
 func noneLeft(l *lane, n int) bool {

@@ -1,6 +1,7 @@
 package feature
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"sort"
@@ -40,7 +41,8 @@ type source struct {
 	entries arrow.Array
 	place   []int32 // of the tile's rows in entries
 	codes   []entryCode
-	epoch   int                // of codes: counts record batches
+	epoch   uint32             // of codes: counts dictionaries, and how often codes were forgotten
+	kept    keptEntries        // those that codes are of
 	value   func(i int) []byte // a text of the entries, or of array's own; nil until it is asked for
 	damage  error              // of texts that value gave
 	valid   perText[bool]
@@ -49,8 +51,51 @@ type source struct {
 
 // entryCode is the code of a dictionary's entry, if it is of the current epoch.
 type entryCode struct {
-	epoch int
+	epoch uint32
 	code  int32
+}
+
+// keptEntries are a copy of a dictionary's texts, by which the same ones are known again in the
+// next record batch: their memory may be another's then.
+type keptEntries struct {
+	count         int // 0: none are kept
+	offsets, data []byte
+}
+
+// How many bytes of a dictionary are compared and copied: for each row that it is opened for, so
+// that it takes less than to look up again what rows ask for, and at most.
+const (
+	keptRowBytes = 8
+	keptBytes    = 64 << 10
+)
+
+// keep says whether an array of texts is the one that was kept; else it keeps it, if it is small
+// beside so many rows.
+func (k *keptEntries) keep(a arrow.Array, rows int) (same bool) {
+	d := a.Data()
+	count := k.count
+	if k.count = 0; !textsLieInOrder(a) || d.Buffers()[1] == nil {
+		return false
+	}
+	offsets, data := d.Buffers()[1].Bytes(), []byte(nil)
+	if b := d.Buffers()[2]; b != nil {
+		data = b.Bytes()
+	}
+	width := 4
+	if id := a.DataType().ID(); id == arrow.LARGE_STRING || id == arrow.LARGE_BINARY {
+		width = 8
+	}
+	from, to := d.Offset()*width, (d.Offset()+d.Len()+1)*width
+	if len(offsets) < to || to-from+len(data) > min(keptRowBytes*rows, keptBytes) {
+		return false
+	}
+	offsets = offsets[from:to]
+	k.count = d.Len()
+	if count == d.Len() && bytes.Equal(k.offsets, offsets) && bytes.Equal(k.data, data) {
+		return true
+	}
+	k.offsets, k.data = append(k.offsets[:0], offsets...), append(k.data[:0], data...)
+	return false
 }
 
 func newSource(column string, field int, typ valueType) *source {
@@ -82,8 +127,12 @@ func (s *source) open(record arrow.RecordBatch, from, rows int) error {
 	switch a := s.array.(type) {
 	case *array.Dictionary:
 		s.entries = storage.Array(a.Dictionary())
+		if s.typ.form == formText && s.kept.keep(s.entries, rows) {
+			return nil
+		}
 	case *array.RunEndEncoded:
 		s.entries = storage.Array(a.Values())
+		s.kept.count = 0
 	}
 	s.epoch++
 	return nil

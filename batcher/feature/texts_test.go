@@ -90,6 +90,71 @@ func TestDictionaryIsReadWhereRowsAre(t *testing.T) {
 	}
 }
 
+// TestDictionariesThatFollowEachOther: a record batch's dictionary is its own, whatever lay in the same
+// memory before, and one that is known is looked at no less.
+func TestDictionariesThatFollowEachOther(t *testing.T) {
+	t.Parallel()
+	typ := &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int32, ValueType: arrow.BinaryTypes.String}
+	texts, offsets := []byte("aabb"), []int32{0, 1, 2, 3}
+	schema := arrow.NewSchema([]arrow.Field{{Name: "text", Type: typ, Nullable: true}}, nil)
+	programs := compileAll(t, schema, []feature.Feature{{Name: "is b", Column: "text", Transforms: []feature.Step{{Equals: new(feature.TextOf("b"))}}}})
+	e := feature.NewEvaluator(programs, func(string) int { return 0 })
+	const rows = 30 // beside which the dictionary is small
+	open := func(nulls byte) {
+		t.Helper()
+		entries := array.NewData(typ.ValueType, 3, []*memory.Buffer{
+			memory.NewBufferBytes([]byte{nulls}), memory.NewBufferBytes(arrow.Int32Traits.CastToBytes(offsets)), memory.NewBufferBytes(texts),
+		}, nil, array.UnknownNullCount, 0)
+		indices := make([]int32, rows)
+		for i := range indices {
+			indices[i] = int32(i % 3)
+		}
+		column := array.NewDictionaryData(array.NewDataWithDictionary(typ, rows, []*memory.Buffer{nil, memory.NewBufferBytes(arrow.Int32Traits.CastToBytes(indices))}, 0, 0, entries))
+		if err := e.Open(array.NewRecordBatch(schema, []arrow.Array{column}, rows), 0, rows); err != nil {
+			t.Fatal(err)
+		}
+		e.Tile(0, rows)
+	}
+	for _, step := range []struct {
+		change func()
+		nulls  byte
+		want   []float64 // of the first three rows; nil where the column is damaged
+	}{
+		{func() {}, 7, []float64{0, 0, 1}},
+		{func() {}, 7, []float64{0, 0, 1}},
+		{func() { copy(texts, "bab") }, 7, []float64{1, 0, 1}},
+		{func() { offsets[1], offsets[2] = 0, 1 }, 7, []float64{0, 1, 0}}, // "", "b", "ab"
+		{func() {}, 5, []float64{0, math.NaN(), 0}},
+		{func() {}, 7, []float64{0, 1, 0}},
+		{func() { offsets[1] = 99 }, 7, nil},
+		{func() {}, 7, nil},
+		{func() { offsets[1] = 0 }, 7, []float64{0, 1, 0}},
+	} {
+		step.change()
+		open(step.nulls)
+		res, err := e.Compute(programs[0])
+		e.Close()
+		if step.want == nil {
+			if !errors.Is(err, feature.ErrDamaged) {
+				t.Errorf("offsets %v: %v; want %v", offsets, err, feature.ErrDamaged)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for r, want := range step.want {
+			got := res.Numbers[r]
+			if res.Marks != nil && res.Marks[r] == feature.NullMark {
+				got = math.NaN()
+			}
+			if got != want && !(got != got && want != want) {
+				t.Errorf("row %d of %q, offsets %v: %v; want %v", r, texts, offsets, got, want)
+			}
+		}
+	}
+}
+
 // TestTextsThatAreOneTogether: two rows whose bytes are UTF-8 only one after the other are
 // bad, whether they are looked up or not, or only glanced at.
 func TestTextsThatAreOneTogether(t *testing.T) {
