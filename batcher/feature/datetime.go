@@ -162,28 +162,54 @@ type clockReader struct {
 	calendar *calendar
 }
 
-// read puts what is shown in the place of each time, and midnight of 1970-01-01 where
-// there is none.
+// read puts what is shown in the place of each time, and of some time where there is none.
 func (c clockReader) read(t *tile, l *lane) {
-	none := int64(shownOn(0))
-	for r, count := range l.i[:t.n] {
-		if l.marked && l.marks[r] != Present {
-			l.i[r] = none
-			continue
+	c.toSeconds(t, l)
+	values := l.i[:t.n]
+	if c.from != nil {
+		for r, seconds := range values {
+			values[r] = c.from.utc(seconds)
 		}
-		seconds, _, ok := c.time.seconds(count)
-		if !ok {
-			badTime(t, l, r)
-			l.i[r] = none
-			continue
+	}
+	if c.to != nil {
+		for r, seconds := range values {
+			values[r] = seconds + c.to.offset(seconds)
 		}
-		if c.from != nil {
-			seconds = c.from.utc(seconds)
+	}
+	for r, seconds := range values {
+		values[r] = int64(c.calendar.at(seconds))
+	}
+}
+
+// toSeconds makes whole seconds of 1970 of counts: 0 where there is no time, or one too far away,
+// which is bad.
+func (c clockReader) toSeconds(t *tile, l *lane) {
+	values := l.i[:t.n]
+	if l.marked {
+		for r, m := range l.marks[:t.n] {
+			if m != Present {
+				values[r] = 0
+			}
 		}
-		if c.to != nil {
-			seconds += c.to.offset(seconds)
+	}
+	switch {
+	case c.time.class != date && c.time.perSecond == 1e6: // none of 64 bits is too far away
+		for r, count := range values {
+			values[r] = floorDiv(count, 1e6)
 		}
-		l.i[r] = int64(c.calendar.at(seconds))
+	case c.time.class != date && c.time.perSecond == 1e9:
+		for r, count := range values {
+			values[r] = floorDiv(count, 1e9)
+		}
+	default:
+		for r, count := range values {
+			seconds, _, ok := c.time.seconds(count)
+			if !ok {
+				badTime(t, l, r)
+				seconds = 0
+			}
+			values[r] = seconds
+		}
 	}
 }
 
@@ -224,6 +250,12 @@ func (p *partReader) read(t *tile, l *lane) {
 			values[r] = v & secondsMask % 60
 		}
 	default:
+		if p.sin == nil {
+			for r, v := range values {
+				l.f[r] = float64(v >> at & mask)
+			}
+			return
+		}
 		for r, v := range values {
 			values[r] = v >> at & mask
 		}
@@ -250,17 +282,37 @@ func (p *partReader) read(t *tile, l *lane) {
 
 // epochs writes the seconds since 1970, with fractions.
 func (c clockReader) epochs(t *tile, l *lane) {
-	l.each(t.n, func(r int) {
-		seconds, rest, ok := c.time.seconds(l.i[r])
-		if !ok {
-			badTime(t, l, r)
-			return
+	if c.from == nil && c.time.class != date && c.time.perSecond > 1 { // seconds may be too many
+		c.quotients(t, l)
+		return
+	}
+	l.each(t.n, func(r int) { c.epoch(t, l, r) })
+}
+
+// quotients is epochs of counts that are not changed. Most are float64, so that their quotient is
+// rounded once.
+func (c clockReader) quotients(t *tile, l *lane) {
+	const exact = 1 << 53
+	perSecond := float64(c.time.perSecond)
+	for r, count := range l.i[:t.n] {
+		if uint64(count+exact) <= 2*exact {
+			l.f[r] = float64(count) / perSecond
+		} else if l.at(r) == Present {
+			c.epoch(t, l, r)
 		}
-		if c.from != nil {
-			seconds = c.from.utc(seconds)
-		}
-		l.f[r] = c.time.epoch(seconds, rest)
-	})
+	}
+}
+
+func (c clockReader) epoch(t *tile, l *lane, r int) {
+	seconds, rest, ok := c.time.seconds(l.i[r])
+	if !ok {
+		badTime(t, l, r)
+		return
+	}
+	if c.from != nil {
+		seconds = c.from.utc(seconds)
+	}
+	l.f[r] = c.time.epoch(seconds, rest)
 }
 
 func badTime(t *tile, l *lane, row int) {

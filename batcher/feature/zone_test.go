@@ -1,6 +1,9 @@
 package feature_test
 
 import (
+	"math"
+	"math/big"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -66,6 +69,36 @@ func TestEpochsAreNearest(t *testing.T) {
 	} {
 		if got := epochOf(t, "UTC", test.unit, test.count); got != test.want {
 			t.Errorf("%d %s = %v; want %v", test.count, test.unit, got, test.want)
+		}
+	}
+}
+
+// TestEpochsOfInstants: of every unit the epoch is the nearest to the exact quotient, and a time that
+// is millions of years away is bad; both beside nulls.
+func TestEpochsOfInstants(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	counts := []int64{0, 1, -1, 999, 1999999, 1 << 48, 1<<48 + 1, -1 << 48, -1<<48 - 1, 1 << 53, 1<<53 + 1, 1<<53 - 1, -1 << 53, -1<<53 - 1, math.MaxInt64, math.MinInt64, 1 << 58, -1 << 58}
+	for range 2000 {
+		counts = append(counts, int64(random.Uint64())>>random.IntN(64))
+	}
+	for unit, perSecond := range map[arrow.TimeUnit]int64{arrow.Second: 1, arrow.Millisecond: 1e3, arrow.Microsecond: 1e6, arrow.Nanosecond: 1e9} {
+		b := array.NewTimestampBuilder(memory.DefaultAllocator, &arrow.TimestampType{Unit: unit, TimeZone: "UTC"})
+		for _, count := range counts {
+			b.Append(arrow.Timestamp(count))
+			b.AppendNull()
+		}
+		record := recordOf(t, []string{"at"}, b.NewArray())
+		matrix, bad := evaluateAll(t, compileAll(t, record.Schema(), []feature.Feature{{Column: "at", Transforms: []feature.Step{{DateTime: &feature.DateTime{Part: feature.Epoch}}}}}), record)
+		for i, count := range counts {
+			want, _ := new(big.Rat).SetFrac64(count, perSecond).Float64()
+			if tooFar := math.Abs(math.Floor(want)) > 1<<48; bad[2*i] != tooFar {
+				t.Errorf("%d %s: bad %v; want %v", count, unit, bad[2*i], tooFar)
+			} else if got := matrix[2*i][0]; !tooFar && got != want {
+				t.Errorf("%d %s = %v; want %v", count, unit, got, want)
+			}
+			if null := matrix[2*i+1][0]; null == null || bad[2*i+1] {
+				t.Errorf("%d %s: the null behind it is %v, bad %v", count, unit, null, bad[2*i+1])
+			}
 		}
 	}
 }
