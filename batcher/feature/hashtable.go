@@ -1,7 +1,7 @@
 package feature
 
 // hashTable finds the place of a text by its hash. It is open addressed, a power of two large
-// and at most half full.
+// and at most half full; while it is small, an eighth, so that most texts lie where their hash says.
 type hashTable struct {
 	slots []hashSlot
 	count int
@@ -26,10 +26,17 @@ func (h *hashTable) probe(hash uint32, from int) int {
 // put fills an empty slot, as probe gives it.
 func (h *hashTable) put(at int, slot hashSlot) {
 	h.slots[at] = slot
-	if h.count++; 2*h.count > len(h.slots) {
+	share := 2
+	if len(h.slots) < sparseSlots {
+		share = 8
+	}
+	if h.count++; share*h.count > len(h.slots) {
 		h.grow()
 	}
 }
+
+// sparseSlots is how many slots a table has that is not small.
+const sparseSlots = 1 << 13
 
 func (h *hashTable) grow() {
 	before := h.slots

@@ -9,9 +9,6 @@ import (
 // maxValues is the most values of a row that one feature may have.
 const maxValues = 1 << 20
 
-// dropped is the number of a category that is known and has no value of its own.
-const dropped = int32(maxValues)
-
 func compileOneHot(o *OneHot, in valueType) (compiled, error) {
 	out := compiled{out: valueType{form: formSlots}}
 	if err := wantsCategory(in); err != nil {
@@ -23,11 +20,16 @@ func compileOneHot(o *OneHot, in valueType) (compiled, error) {
 	}
 	out.width, out.names, out.glances = o.width(), o.valueName, set.glances()
 	out.make = func() runner {
-		find, slots := set.finder(), make([]int32, TileRows)
+		find, numbers, places := set.finder(), make([]int32, TileRows), o.places()
 		return func(t *tile, l *lane) {
-			find(t.n, l, slots)
-			o.place(t, l, in, slots)
-			copy(l.codes, slots[:t.n])
+			find(t.n, l, numbers)
+			if o.Unknown == UnknownReject || o.Unknown == "" {
+				rejectUnknown(t, l, in, numbers)
+			}
+			l.replaceNulls(t.n, func(int) {}) // a null is a category like others, so nothing stays null
+			for r, k := range numbers[:t.n] {
+				l.codes[r] = places[k-deadSlot]
+			}
 			l.c = l.codes
 		}
 	}
@@ -52,7 +54,7 @@ func (o *OneHot) categories(in valueType) (*categories, error) {
 		}
 	}
 	for _, s := range o.Drop {
-		problems = append(problems, set.add(s, dropped))
+		problems = append(problems, set.add(s, o.dropped()))
 	}
 	problems = append(problems, oneOf("unknown", o.Unknown))
 	set.seal()
@@ -80,26 +82,35 @@ func (o *OneHot) valueName(i int) string {
 	return "=" + strings.Join(parts, "|")
 }
 
-// place turns the numbers of categories into places in the row, -1 where there is
-// none. A null is a category like others, so nothing stays null.
-func (o *OneHot) place(t *tile, l *lane, in valueType, slots []int32) {
-	for r, k := range slots[:t.n] {
+// dropped is the number of a category that is known and has no value of its own.
+func (o *OneHot) dropped() int32 { return int32(len(o.Categories)) }
+
+// places are where the 1 stands in a row, by the category's number from deadSlot on; -1: nowhere.
+func (o *OneHot) places() []int32 {
+	places := make([]int32, 0, len(o.Categories)+1-int(deadSlot))
+	for number := deadSlot; number <= o.dropped(); number++ {
+		place := number
 		switch {
-		case k == dropped:
-			slots[r] = -1
-		case k >= 0, k == deadSlot:
-		case o.Unknown == UnknownOther:
-			slots[r] = int32(len(o.Categories))
-		case o.Unknown == UnknownZeros:
-			slots[r] = -1
-		case k == nullSlot:
+		case number == o.dropped(), number == deadSlot:
+			place = -1
+		case number < 0:
+			if place = -1; o.Unknown == UnknownOther {
+				place = int32(len(o.Categories))
+			}
+		}
+		places = append(places, place)
+	}
+	return places
+}
+
+// rejectUnknown reports the rows that no category is for.
+func rejectUnknown(t *tile, l *lane, in valueType, numbers []int32) {
+	for r, k := range numbers[:t.n] {
+		switch k {
+		case nullSlot:
 			t.bad(l, r, "null is no category", adviseOneHot)
-		default:
+		case unknownSlot:
 			t.badCategory(l, in, r, adviseOneHot)
 		}
-	}
-	l.replaceNulls(t.n, func(int) {})
-	for r, k := range slots[:t.n] {
-		slots[r] = max(k, -1)
 	}
 }

@@ -77,8 +77,8 @@ func TestEpochsAreNearest(t *testing.T) {
 // is millions of years away is bad; both beside nulls.
 func TestEpochsOfInstants(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	counts := []int64{0, 1, -1, 999, 1999999, 1 << 48, 1<<48 + 1, -1 << 48, -1<<48 - 1, 1 << 53, 1<<53 + 1, 1<<53 - 1, -1 << 53, -1<<53 - 1, math.MaxInt64, math.MinInt64, 1 << 58, -1 << 58}
-	for range 2000 {
+	counts := append(make([]int64, 0, 2000), 0, 1, -1, 999, 1999999, 1<<48, 1<<48+1, -1<<48, -1<<48-1, 1<<53, 1<<53+1, 1<<53-1, -1<<53, -1<<53-1, math.MaxInt64, math.MinInt64, 1<<58, -1<<58)
+	for len(counts) < cap(counts) {
 		counts = append(counts, int64(random.Uint64())>>random.IntN(64))
 	}
 	for unit, perSecond := range map[arrow.TimeUnit]int64{arrow.Second: 1, arrow.Millisecond: 1e3, arrow.Microsecond: 1e6, arrow.Nanosecond: 1e9} {
