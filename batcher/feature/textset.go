@@ -39,15 +39,6 @@ func newFewText(text string, number int32) fewText {
 	return f
 }
 
-// is compares the text with one that ends in a word, whatever stands before it.
-func (f *fewText) is(text []byte, word uint64) bool {
-	// One comparison, so that the machine has to foresee only which texts are equal.
-	if (word^f.word)&f.bits|uint64(len(text)^len(f.text)) != 0 {
-		return false
-	}
-	return len(text) <= 8 || string(text) == f.text
-}
-
 const recordHead = 8
 
 func newTextSet() *textSet {
@@ -98,27 +89,36 @@ func (s *textSet) numbers(t *texts, first int, dst []int32) {
 
 // compared is numbers where there are few.
 func (s *textSet) compared(t *texts, first int, dst []int32) {
+	for i := range dst {
+		dst[i] = unknownSlot
+	}
+	for k := range s.few {
+		s.few[k].find(t, first, dst)
+	}
+}
+
+// find writes the number where texts from a code on are this one.
+func (f *fewText) find(t *texts, first int, dst []int32) {
 	start := 0
 	if first > 0 {
 		start = t.ends[first-1]
 	}
-	for i, end := range t.ends[first:][:len(dst)] {
-		text := t.data[start:end]
-		start, dst[i] = end, unknownSlot
-		var word uint64
-		if end >= 8 {
-			word = binary.LittleEndian.Uint64(t.data[end-8:])
-		} else {
-			for _, b := range t.data[:end] {
-				word = word>>8 | uint64(b)<<56
-			}
+	data, ends := t.data, t.ends[first:][:len(dst)]
+	i := 0
+	for ; i < len(ends) && ends[i] < 8; i++ { // there is no word before these ends
+		if string(data[start:ends[i]]) == f.text {
+			dst[i] = f.number
 		}
-		for k := range s.few {
-			if f := &s.few[k]; f.is(text, word) {
-				dst[i] = f.number
-				break
-			}
+		start = ends[i]
+	}
+	for ; i < len(ends); i++ {
+		// One comparison, so that the machine has to foresee only which texts are equal.
+		end := ends[i]
+		other := (binary.LittleEndian.Uint64(data[end-8:])^f.word)&f.bits | uint64(end-start^len(f.text))
+		if other == 0 && (len(f.text) <= 8 || string(data[start:end]) == f.text) {
+			dst[i] = f.number
 		}
+		start = end
 	}
 }
 
