@@ -47,9 +47,8 @@ func (w *writer) float(dst []byte, v float64, bits int) []byte {
 		return append(dst, "-Infinity"...)
 	case v != v:
 		return append(dst, "NaN"...)
-	case v < 0:
-		dst = append(dst, '-')
 	}
+	dst = append(dst, '-')[:len(dst)+int(math.Float64bits(v)>>63)]
 	if bits == 64 && size < 1e9 {
 		// Decimals of up to 15 digits are numbers of their own, so one that reads back as this has the
 		// fewest digits, but for zeros at its end. The quotient is what it reads back as: both are exact.
@@ -65,15 +64,8 @@ func (w *writer) float(dst []byte, v float64, bits int) []byte {
 	} else {
 		digits, exponent = w.powers.Shortest(size)
 	}
-	// No byte is read again that was just written: the machine would wait for it.
 	switch {
-	case size < 1 && size >= 1e-6:
-		dst = append(dst, "0.00000"...)
-		n := numerals.CountDigits(digits)
-		first := len(dst) - 5 - exponent - n // behind as many zeros as the exponent has more
-		numerals.Put17(dst[first:first+17], digits*numerals.PowerOfTen(17-n))
-		return dst[:first+n]
-	case size < 1 || size >= 1e21:
+	case size < 1e-6 || size >= 1e21:
 		first := len(dst) + 1
 		if dst = numerals.AppendUint(dst, digits); digits >= 10 {
 			exponent += len(dst) - first
@@ -87,11 +79,14 @@ func (w *writer) float(dst []byte, v float64, bits int) []byte {
 		dst = numerals.AppendUint(dst, digits)
 		return append(dst, "000000000000000000000"[:exponent]...)
 	}
-	power := numerals.PowerOfTen(-exponent) // 10^16 at most, since a digit stands before the point
+	// How many digits are behind the point, 23 at most, cannot be foreseen, nor whether others stand
+	// before it, so neither is a branch. No byte is read again that was just written.
+	power := numerals.PowerOfTen(min(-exponent, 19))
 	whole := digits / power
 	dst = append(numerals.AppendUint(dst, whole), '.')
-	first := len(dst)
-	numerals.Put16(dst[first:first+16], (digits-whole*power)*numerals.PowerOfTen(16+exponent))
+	first, zeros := len(dst), max(-exponent-17, 0)
+	copy(dst[first:first+8], "00000000")
+	numerals.Put17(dst[first+zeros:first+zeros+17], (digits-whole*power)*numerals.PowerOfTen(17+exponent+zeros))
 	return dst[:first-exponent]
 }
 

@@ -160,9 +160,6 @@ func TestWrittenAsByStrconv(t *testing.T) {
 		if got, want := string(AppendUint([]byte("x"), v)), "x"+strconv.FormatUint(v, 10); got != want {
 			t.Fatalf("AppendUint(%d) = %s", v, got)
 		}
-		if n := CountDigits(v); n != len(strconv.FormatUint(v, 10)) {
-			t.Fatalf("CountDigits(%d) = %d", v, n)
-		}
 		if got, want := string(AppendInt(nil, int64(v))), strconv.FormatInt(int64(v), 10); got != want {
 			t.Fatalf("AppendInt(%s) = %s", want, got)
 		}

@@ -36,18 +36,14 @@ func AppendUint(dst []byte, v uint64) []byte {
 	return dst[:n+first+16]
 }
 
-// Put16 writes the 16 digits of a number below 1e16, zeros before it included.
-func Put16(room []byte, v uint64) {
-	high := v / 1e8
-	binary.LittleEndian.PutUint64(room, apart(high))
-	binary.LittleEndian.PutUint64(room[8:], apart(v-high*1e8))
-}
-
-// Put17 is Put16 of 17 digits.
+// Put17 writes the 17 digits of a number below 1e17, zeros before it included.
 func Put17(room []byte, v uint64) {
 	first := v / 1e16
+	v -= first * 1e16
+	high := v / 1e8
 	room[0] = '0' + byte(first)
-	Put16(room[1:], v-first*1e16)
+	binary.LittleEndian.PutUint64(room[1:], apart(high))
+	binary.LittleEndian.PutUint64(room[9:], apart(v-high*1e8))
 }
 
 // PutFraction writes so many millionths without the zeros at their end, and returns how many digits
@@ -56,15 +52,6 @@ func PutFraction(room []byte, millionths uint64) (digits int) {
 	w := apart(millionths) >> 16
 	binary.LittleEndian.PutUint64(room, w)
 	return (bits.Len64(w^'0'*Ones>>16) + 7) / 8
-}
-
-// CountDigits is how many digits a number has; 0 has one.
-func CountDigits(v uint64) int {
-	n := bits.Len64(v|1) * 1233 >> 12 // log10(2) is 1233/4096, as near as 64 bits ask for
-	if v >= tens[n] {
-		n++
-	}
-	return max(n, 1)
 }
 
 // putFirst writes a number below 1e8, and returns how many digits that are. Eight bytes are
