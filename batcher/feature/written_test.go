@@ -49,7 +49,7 @@ func TestFloatsAreWrittenAsByStrconv(t *testing.T) {
 			check(math.Nextafter(v, 0))
 		}
 	}
-	for range 200_000 {
+	for range 50_000 {
 		check(math.Float64frombits(random.Uint64()))
 		check(float64(math.Float32frombits(random.Uint32())))
 		check(random.NormFloat64())
@@ -83,7 +83,7 @@ func TestBuckets(t *testing.T) {
 			}
 		}
 	}
-	for range 100_000 {
+	for range 20_000 {
 		count := 1 + random.IntN(math.MaxInt32)>>random.IntN(31)
 		b := (&Hash{Buckets: count}).newBuckets()
 		for _, hash := range []uint64{0, 1, uint64(count) - 1, uint64(count), random.Uint64(), math.MaxUint64, math.MaxUint64 / uint64(count) * uint64(count), math.MaxUint64/uint64(count)*uint64(count) - 1} {
