@@ -262,6 +262,21 @@ func TestRankCorrelationOfEqualRanks(t *testing.T) {
 	}
 }
 
+// TestCorrelationWithConstant: there is none, whatever the constant. The mean of equal numbers has to be
+// exactly that number, or squares of its rounding are left to divide by.
+func TestCorrelationWithConstant(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		varied := rapid.SliceOfN(rapid.Float64Range(-9, 9), 1, 300).Draw(t, "varied")
+		constant := slices.Repeat([]float64{rapid.Float64Range(-1e9, 1e9).Draw(t, "constant")}, len(varied))
+		batch, part := rapid.IntRange(1, 300).Draw(t, "batch"), rapid.IntRange(1, 300).Draw(t, "part")
+		for _, sides := range [][2][]float64{{varied, constant}, {constant, varied}, {constant, constant}} {
+			if s := summaryOf(tallied(t, sides[0], sides[1], batch, part)); s.Correlation != nil {
+				t.Fatalf("%d rows, one side being always %v: correlation %v; want none", len(varied), constant[0], *s.Correlation)
+			}
+		}
+	})
+}
+
 func TestNth(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		values := rapid.SliceOfN(rapid.Uint64Range(0, 40), 1, 50).Draw(t, "values")

@@ -129,6 +129,9 @@ func (t *Tally) addPairs(a, b []float64) (m Moments, equal int64, at int) {
 		largest = -1 // a difference of 0 has a place too
 	}
 	b = b[:len(a)]
+	// Means are summed up about the first number, so that a constant's is that constant: else the
+	// rounding of its mean would be what it correlates with.
+	firstA, firstB := a[0], b[0]
 	var sum, absolute, sumA, sumB float64
 	for i, x := range a {
 		y := b[i]
@@ -143,14 +146,14 @@ func (t *Tally) addPairs(a, b []float64) (m Moments, equal int64, at int) {
 		}
 		sum += d
 		absolute += size
-		sumA += x
-		sumB += y
+		sumA += x - firstA
+		sumB += y - firstB
 	}
 	if at >= 0 {
 		t.Largest.Difference = largest
 	}
 	m.Count, m.Sum, m.Absolute = int64(len(a)), sum, absolute
-	m.MeanA, m.MeanB = sumA/float64(len(a)), sumB/float64(len(a))
+	m.MeanA, m.MeanB = firstA+sumA/float64(len(a)), firstB+sumB/float64(len(a))
 	m.about(a, b)
 	return m, equal, at
 }
