@@ -97,9 +97,10 @@ func (d *draft) bind() {
 	if d.opts.Bind == nil {
 		d.opts.Bind = map[string][]string{}
 	}
+	listed := d.listedInput()
 	for i := range d.model.Inputs {
 		in := &d.model.Inputs[i]
-		if len(d.opts.Bind[in.Name]) > 0 || d.schema.HasField(in.Name) {
+		if in == listed || len(d.opts.Bind[in.Name]) > 0 || d.schema.HasField(in.Name) {
 			continue
 		}
 		if width, ok := itemWidth(in); ok && width > 1 {
@@ -108,6 +109,32 @@ func (d *draft) bind() {
 			d.bindOne(in)
 		}
 	}
+}
+
+// listedInput is the input that a list of features is of, given by flags or by the model, so that
+// no column is guessed for it; nil where there is no list, or where it could be of several.
+func (d *draft) listedInput() *models.Value {
+	if len(d.opts.Features) == 0 && len(d.model.FeatureNames()) == 0 {
+		return nil
+	}
+	var found []*models.Value
+	for i := range d.model.Inputs {
+		in := &d.model.Inputs[i]
+		claimed := len(d.opts.Bind[in.Name]) > 0 || len(d.model.Inputs) > 1 && d.schema.HasField(in.Name)
+		if !claimed && (!in.HasShape || len(in.Shape) > 1) {
+			found = append(found, in)
+		}
+	}
+	if len(found) > 1 { // those of one value a row have columns of their own
+		found = slices.DeleteFunc(found, func(in *models.Value) bool {
+			width, known := itemWidth(in)
+			return known && width == 1
+		})
+	}
+	if len(found) != 1 {
+		return nil
+	}
+	return found[0]
 }
 
 // itemWidth is how many values of a row an input takes, where its shape says it.

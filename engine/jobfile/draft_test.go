@@ -87,6 +87,47 @@ func TestDraftOfOneFeatureAndFilesThatDiffer(t *testing.T) {
 	}
 }
 
+// An input that a list of features is of takes no column for its name: not one that differs from it in
+// case alone. Another input of the model still does.
+func TestDraftGuessesNoColumnForListedInput(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "in.csv"), []byte("X,u,v,a.ge\n0,0.5,1.5,2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	double := pb.TensorProto_DOUBLE
+	open := onnxtest.Identity(double, "N", "F")
+	named := onnxtest.Identity(double, "N", "F")
+	named.MetadataProps = []*pb.StringStringEntryProto{{Key: new("feature_names"), Value: new("u,v")}}
+	two := onnxtest.Model(onnxtest.Graph(
+		onnxtest.Values(onnxtest.Tensor("x", double, "N", 2), onnxtest.Tensor("a_ge", double, "N", 1)), onnxtest.Values(onnxtest.Tensor("y", double, "N", 2)),
+		onnxtest.Node("Add", onnxtest.Names("x", "a_ge"), onnxtest.Names("y"))))
+	for _, c := range []struct {
+		of       string
+		model    *pb.ModelProto
+		features []string
+		bind     map[string]OneOrMore
+	}{
+		{"a flag, open width", open, []string{"u", "v"}, nil},
+		{"a flag, one value a row", onnxtest.Identity(double, "N", 1), []string{"u"}, nil},
+		{"the model's metadata", named, nil, nil},
+		{"a flag, beside an input of one value a row", two, []string{"u", "v"}, map[string]OneOrMore{"a_ge": {"a.ge"}}},
+	} {
+		text, _, err := Draft(t.Context(), engine.Options{Model: onnxtest.Write(t, c.model), Inputs: []string{dir}, Features: c.features}, dir)
+		if err != nil {
+			t.Errorf("features by %s: %v", c.of, err)
+			continue
+		}
+		job, err := decode(string(text), nil)
+		if err != nil {
+			t.Errorf("features by %s: %v in\n%s", c.of, err, text)
+			continue
+		}
+		if !reflect.DeepEqual(job.Bind, c.bind) {
+			t.Errorf("features by %s: bind = %v; want %v", c.of, job.Bind, c.bind)
+		}
+	}
+}
+
 // Any text that a draft writes is read as the same text: by us, and by a decoder that
 // is not ours.
 func TestDraftTextsComeBack(t *testing.T) {
