@@ -114,7 +114,12 @@ const (
 // Bind matches a model's inputs with the columns of a schema. Its error wraps
 // ErrBind and joins every problem found, not only the first.
 func Bind(inputs []models.Value, schema *arrow.Schema, opts Options) (*Plan, error) {
-	b := binder{inputs: inputs, schema: schema, opts: opts, plan: &Plan{Columns: slices.Clone(opts.Read)}}
+	b := binder{inputs: inputs, schema: schema, opts: opts, plan: &Plan{Columns: slices.Clone(opts.Read)}, places: map[string]int{}}
+	b.names = allNames(opts.Programs, schema)
+	b.matrix = b.matrixInput()
+	for at, column := range slices.Backward(opts.Read) {
+		b.places[column] = at
+	}
 	b.checkOptions()
 	for i := range inputs {
 		if err := b.bindInput(&inputs[i]); err != nil {
@@ -132,6 +137,9 @@ type binder struct {
 	schema   *arrow.Schema
 	opts     Options
 	plan     *Plan
+	places   map[string]int // of the plan's columns among them
+	names    []string       // of features and of columns
+	matrix   *models.Value  // what --features fills; nil if nothing
 	problems []error
 }
 
@@ -149,18 +157,18 @@ func (b *binder) checkOptions() {
 			b.fail("--bind names input %q, which the model does not have (its inputs: %s)%s", input, quoted(names), nearest.DidYouMean(input, names))
 		}
 	}
-	columns := b.names()
+	there := setOf(b.names)
 	for _, column := range slices.Sorted(maps.Keys(b.opts.Nulls.ByColumn)) {
-		if !slices.Contains(columns, column) {
-			b.fail("--nulls names column %q, which the data does not have%s", column, nearest.DidYouMean(column, columns))
+		if !there[column] {
+			b.fail("--nulls names column %q, which the data does not have%s", column, nearest.DidYouMean(column, b.names))
 		}
 	}
 	for _, column := range b.opts.Finite.Columns {
-		if !slices.Contains(columns, column) {
-			b.fail("--finite names column %q, which the data does not have%s", column, nearest.DidYouMean(column, columns))
+		if !there[column] {
+			b.fail("--finite names column %q, which the data does not have%s", column, nearest.DidYouMean(column, b.names))
 		}
 	}
-	if len(b.opts.Features) > 0 && b.matrixInput() == nil {
+	if len(b.opts.Features) > 0 && b.matrix == nil {
 		b.fail("--features is for a model with one [N,F] input; this one has the inputs %s: name columns by --bind input=column", b.signature())
 	}
 }
@@ -256,10 +264,11 @@ func (b *binder) feature(in *models.Value, e entry, values arrow.DataType) (Feat
 
 // read is a column's place in the plan's columns.
 func (b *binder) read(column string) int {
-	at := slices.Index(b.plan.Columns, column)
-	if at < 0 {
+	at, ok := b.places[column]
+	if !ok {
 		at = len(b.plan.Columns)
 		b.plan.Columns = append(b.plan.Columns, column)
+		b.places[column] = at
 	}
 	return at
 }

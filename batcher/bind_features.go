@@ -37,15 +37,16 @@ func (b *binder) program(name string) *feature.Program {
 	return nil
 }
 
-// names are those of features and of columns.
-func (b *binder) names() []string {
-	names := make([]string, 0, len(b.opts.Programs)+b.schema.NumFields())
-	for _, p := range b.opts.Programs {
+// allNames are those of features and of columns.
+func allNames(programs []*feature.Program, schema *arrow.Schema) []string {
+	names := make([]string, 0, len(programs)+schema.NumFields())
+	for _, p := range programs {
 		names = append(names, p.Name())
 	}
-	for _, column := range columnNames(b.schema) {
-		if !slices.Contains(names, column) {
-			names = append(names, column)
+	there := setOf(names)
+	for _, column := range columnNames(schema) {
+		if !there[column] {
+			names, there[column] = append(names, column), true
 		}
 	}
 	return names
@@ -54,12 +55,24 @@ func (b *binder) names() []string {
 // listed says whether the model has a list of its own, and each of its names is that of
 // a feature or of a column. Features that it leaves out are noted.
 func (b *binder) listed() bool {
-	names := b.names()
-	if len(b.opts.Metadata) == 0 || slices.ContainsFunc(b.opts.Metadata, func(n string) bool { return !slices.Contains(names, n) }) {
+	if len(b.opts.Metadata) == 0 {
 		return false
 	}
-	b.plan.Unlisted = slices.DeleteFunc(b.shown(), func(n string) bool { return slices.Contains(b.opts.Metadata, n) })
+	there := setOf(b.names)
+	if slices.ContainsFunc(b.opts.Metadata, func(n string) bool { return !there[n] }) {
+		return false
+	}
+	listed := setOf(b.opts.Metadata)
+	b.plan.Unlisted = slices.DeleteFunc(b.shown(), func(n string) bool { return listed[n] })
 	return true
+}
+
+func setOf(names []string) map[string]bool {
+	set := make(map[string]bool, len(names))
+	for _, name := range names {
+		set[name] = true
+	}
+	return set
 }
 
 // shown are the features that are not hidden.
@@ -87,10 +100,27 @@ func (b *binder) entries(in *models.Value, names []string) ([]entry, error) {
 	return entries, errors.Join(shorten(problems, in)...)
 }
 
-// missingError says that a name is none of the data's.
-type missingError struct{ what, there string }
+// missingError says that a name is none of the data's. A name that is near is looked for when it is said:
+// of thousands that are missing, among thousands that are there, the first ones are.
+type missingError struct {
+	says string
+	name string // that is missing; empty where several are
+	of   *binder
+}
 
-func (e *missingError) Error() string { return e.what + "; " + e.there }
+func (e *missingError) what() string {
+	if e.name == "" {
+		return e.says
+	}
+	return e.says + nearest.DidYouMean(e.name, e.of.names)
+}
+
+func (e *missingError) Error() string {
+	if len(e.of.opts.Programs) > 0 {
+		return e.what() + "; there are " + quoted(e.of.names)
+	}
+	return e.what() + "; the data's columns are " + quoted(columnNames(e.of.schema))
+}
 
 // mostMissing are the names that are listed where more than that are missing.
 const mostMissing = 10
@@ -112,9 +142,9 @@ func shorten(problems []error, in *models.Value) []error {
 		case left == 1:
 			return append(short, m)
 		case i == mostMissing:
-			return append(short, &missingError{fmt.Sprintf("and %d more of model input %q", left, in.Name), m.there})
+			return append(short, &missingError{says: fmt.Sprintf("and %d more of model input %q", left, in.Name), of: m.of})
 		}
-		short = append(short, errors.New(m.what))
+		short = append(short, errors.New(m.what()))
 	}
 	return short
 }
@@ -136,11 +166,11 @@ func (b *binder) entry(in *models.Value, name string) (entry, error) {
 	case 1:
 		return entry{name: name, field: b.schema.Field(at[0])}, nil
 	case 0:
+		kind := "column"
 		if len(b.opts.Programs) > 0 {
-			return entry{}, &missingError{fmt.Sprintf("no feature or column %q for model input %q%s", name, in.Name, nearest.DidYouMean(name, b.names())), "there are " + quoted(b.names())}
+			kind = "feature or column"
 		}
-		columns := columnNames(b.schema)
-		return entry{}, &missingError{fmt.Sprintf("no column %q for model input %q%s", name, in.Name, nearest.DidYouMean(name, columns)), "the data's columns are " + quoted(columns)}
+		return entry{}, &missingError{fmt.Sprintf("no %s %q for model input %q", kind, name, in.Name), name, b}
 	default:
 		return entry{}, fmt.Errorf("column %q for model input %q stands %d times in the data; which one is meant cannot be told", name, in.Name, len(at))
 	}

@@ -111,7 +111,7 @@ func (b *binder) wrongWidth(in *models.Value, entries []entry, want int64, sourc
 	if int64(len(entries)) < want {
 		candidates := b.opts.Metadata
 		if len(candidates) == 0 || source == fromMetadata {
-			candidates = b.names()
+			candidates = b.names
 		}
 		missing := slices.DeleteFunc(slices.Clone(candidates), func(c string) bool { return slices.Contains(names, c) })
 		if len(missing) > 0 {

@@ -18,6 +18,10 @@ func TestBindRefuses(t *testing.T) {
 		wide = append(wide, fmt.Sprintf("col%02d", i), f32)
 	}
 	x3 := []models.Value{input("x", models.Float32, -1, 3)}
+	twelve := make([]models.Value, 12)
+	for i := range twelve {
+		twelve[i] = input(fmt.Sprintf("q%d", i), models.Float32, -1)
+	}
 	tests := []struct {
 		name   string
 		inputs []models.Value
@@ -83,6 +87,14 @@ func TestBindRefuses(t *testing.T) {
 				`no column "q6" for model input "x"`, `no column "q7" for model input "x"`, `no column "q8" for model input "x"`, `no column "q9" for model input "x"`, `no column "q10" for model input "x"`,
 				`and 4 more of model input "x"; the data's columns are "a"`,
 			},
+		},
+		{
+			"of very many inputs without a column the first are named",
+			twelve,
+			schemaOf("a", f32),
+			Options{},
+			[]string{`12 model inputs have no column of their name: "q0" float32[?], "q1" float32[?], "q2" float32[?], "q3" float32[?], "q4" float32[?], "q5" float32[?], ` +
+				`"q6" float32[?], "q7" float32[?], "q8" float32[?], "q9" float32[?], and 2 more; give --bind input=column for each; the data's columns are "a"`},
 		},
 		{
 			"long lists of columns are cut",

@@ -30,14 +30,13 @@ func (b *binder) columnsOf(in *models.Value) (columns []string, source listSourc
 	if columns, ok := b.opts.Columns[in.Name]; ok {
 		return columns, fromBind, nil
 	}
-	matrix := b.matrixInput()
-	if in == matrix && len(b.opts.Features) > 0 {
+	if in == b.matrix && len(b.opts.Features) > 0 {
 		return b.opts.Features, fromFeatures, nil
 	}
 	if b.program(in.Name) != nil {
 		return []string{in.Name}, fromName, nil
 	}
-	if in == matrix {
+	if in == b.matrix {
 		if b.listed() {
 			return b.opts.Metadata, fromMetadata, nil
 		}
@@ -48,10 +47,10 @@ func (b *binder) columnsOf(in *models.Value) (columns []string, source listSourc
 	if len(b.schema.FieldIndices(in.Name)) > 0 {
 		return []string{in.Name}, fromName, nil
 	}
-	if in == matrix && len(b.opts.Metadata) > 0 { // and its error names what is not there
+	if in == b.matrix && len(b.opts.Metadata) > 0 { // and its error names what is not there
 		return b.opts.Metadata, fromMetadata, nil
 	}
-	return nil, fromName, &noColumnError{input: in, matrix: in == matrix, columns: b.names()}
+	return nil, fromName, &noColumnError{input: in, matrix: in == b.matrix, columns: b.names}
 }
 
 // noColumnError says that nothing names the columns of an input.
@@ -84,11 +83,16 @@ func joinNoColumns(problems []error) []error {
 			continue
 		}
 		missing = append(missing, err)
-		inputs = append(inputs, fmt.Sprintf("%q %s%s", none.input.Name, describe(none.input), nearest.DidYouMean(none.input.Name, none.columns)))
+		if len(inputs) < mostMissing {
+			inputs = append(inputs, fmt.Sprintf("%q %s%s", none.input.Name, describe(none.input), nearest.DidYouMean(none.input.Name, none.columns)))
+		}
 		columns = none.columns
 	}
 	if len(missing) < 2 {
 		return problems
+	}
+	if more := len(missing) - len(inputs); more > 0 {
+		inputs = append(inputs, fmt.Sprintf("and %d more", more))
 	}
 	return append(others, fmt.Errorf("%d model inputs have no column of their name: %s; give --bind input=column for each; the data's columns are %s",
 		len(missing), strings.Join(inputs, ", "), quoted(columns)))

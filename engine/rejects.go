@@ -72,12 +72,12 @@ func (p *Plan) newRejectForm() *rejectForm {
 			fields[i].Name = "reject_" + fields[i].Name
 		}
 	}
-	schema := p.Dataset.Schema()
+	schema, bound := p.Dataset.Schema(), p.bound()
 	add := func(at int, asked bool) {
 		field := schema.Field(schema.FieldIndices(p.Columns[at])[0])
 		if at < len(p.Binding.Columns) {
 			asked = true
-			if p.bound(field.Name) {
+			if bound[field.Name] {
 				field.Type = countedType(field.Type)
 			}
 		}
@@ -100,11 +100,17 @@ func (p *Plan) newRejectForm() *rejectForm {
 	return f
 }
 
-// bound says whether a column goes into the model as it is, and not only into features.
-func (p *Plan) bound(column string) bool {
-	return slices.ContainsFunc(p.Binding.Bindings, func(b batcher.Binding) bool {
-		return slices.ContainsFunc(b.Features, func(f batcher.Feature) bool { return f.Program == nil && f.Column == column })
-	})
+// bound are the columns that go into the model as they are, and not only into features.
+func (p *Plan) bound() map[string]bool {
+	columns := make(map[string]bool, len(p.Binding.Columns))
+	for i := range p.Binding.Bindings {
+		for _, f := range p.Binding.Bindings[i].Features {
+			if f.Program == nil {
+				columns[f.Column] = true
+			}
+		}
+	}
+	return columns
 }
 
 // countedType is the type that the model's column has in the table: its own, but for
@@ -139,9 +145,9 @@ func (p *Plan) checkUnits() error {
 		}
 		return countedType(t) != t
 	}
-	schema := p.Dataset.Schema()
+	schema, bound := p.Dataset.Schema(), p.bound()
 	for _, name := range p.Binding.Columns {
-		if !p.bound(name) {
+		if !bound[name] {
 			continue
 		}
 		if t := schema.Field(schema.FieldIndices(name)[0]).Type; within(t) && countedType(t) == t {
