@@ -128,10 +128,12 @@ func (r *reader) give(s *spanReader) {
 func (r *reader) newSpanReader(columns []int) *spanReader {
 	t := r.table
 	s := &spanReader{table: t, opts: &r.opts, columns: slices.Clone(columns), checked: t.set.checked}
-	var wanted []int // in the order in which their problems are looked for
+	var wanted []int                    // in the order in which their problems are looked for
+	at := make([]int, len(t.names))     // of a column among them
+	known := make([]bool, len(t.names)) // that a column is one of them
 	want := func(column int) {
-		if !slices.Contains(wanted, column) {
-			wanted = append(wanted, column)
+		if !known[column] {
+			known[column], wanted = true, append(wanted, column)
 		}
 	}
 	for _, c := range columns {
@@ -143,18 +145,21 @@ func (r *reader) newSpanReader(columns []int) *spanReader {
 	}
 	if s.asked {
 		for _, name := range t.set.checked {
-			if at := slices.Index(t.names, name); at >= 0 {
-				want(at)
+			if c := t.schema.FieldIndices(name); len(c) > 0 {
+				want(c[0])
 			}
 		}
 		slices.Sort(wanted) // the first problem of a row does not depend on what is read
 	}
 	s.wanted = wanted
+	for i, c := range wanted {
+		at[c] = i
+	}
 	fields := make([]arrow.Field, len(columns))
 	s.place = make([]int, len(columns))
 	for i, c := range columns {
 		if fields[i], s.place[i] = format.ProblemField, -1; c < len(t.names) {
-			fields[i], s.place[i] = t.schema.Field(c), slices.Index(wanted, c)
+			fields[i], s.place[i] = t.schema.Field(c), at[c]
 		}
 	}
 	s.schema = arrow.NewSchema(fields, nil)

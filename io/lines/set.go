@@ -203,10 +203,14 @@ func (s *Set) Columns() (all []Column) {
 
 // Types are the types of some columns, as they can be given to another run.
 func (s *Set) Types(names []string) (all []ColumnType) {
+	left := make(map[string]bool, len(names))
+	for _, name := range names {
+		left[name] = true
+	}
 	for _, path := range s.order {
 		for _, f := range s.tables[path].table.schema.Fields() {
-			if slices.Contains(names, f.Name) && !slices.ContainsFunc(all, func(c ColumnType) bool { return c.Name == f.Name }) {
-				all = append(all, ColumnType{f.Name, f.Type})
+			if left[f.Name] {
+				all, left[f.Name] = append(all, ColumnType{f.Name, f.Type}), false
 			}
 		}
 	}
