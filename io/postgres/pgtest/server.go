@@ -93,8 +93,9 @@ func create(bin string, settings []string) (*Server, error) {
 	if out, err := s.command("initdb", "-D", s.data(), "-A", "trust", "-U", User, "-E", "UTF8", "--locale=C", "--no-sync").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
 	}
-	// The system does not die with the server, so what is written is there.
-	lines := append([]string{"listen_addresses=''", "unix_socket_directories='" + dir + "'", "fsync=off", "shared_buffers='64MB'"}, settings...)
+	// The system does not die with the server, so what is written is there. Shared memory lies in files of
+	// its folder: of a server that is killed what lies elsewhere would stay until the machine's next start.
+	lines := append([]string{"listen_addresses=''", "dynamic_shared_memory_type='mmap'", "unix_socket_directories='" + dir + "'", "fsync=off", "shared_buffers='64MB'"}, settings...)
 	conf, err := os.OpenFile(filepath.Join(s.data(), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		return nil, err
