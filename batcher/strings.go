@@ -10,6 +10,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/millrace/millrace/batcher/feature"
+	"github.com/millrace/millrace/internal/ascii"
 	"github.com/millrace/millrace/internal/storage"
 )
 
@@ -305,7 +306,7 @@ func setOffsets[O int32 | int64](t *texts, valueOffsets func() []O, d arrow.Arra
 // and files do not keep: their bytes together are, and none starts within a rune.
 func wholeTexts[O int32 | int64](data []byte, offsets []O) bool {
 	end := offsets[len(offsets)-1]
-	if ascii(data[offsets[0]:end]) { // as most text is: 32 bytes a step
+	if ascii.Is(data[offsets[0]:end]) { // as most text is: 32 bytes a step
 		return true
 	}
 	for _, o := range offsets {
@@ -314,22 +315,4 @@ func wholeTexts[O int32 | int64](data []byte, offsets []O) bool {
 		}
 	}
 	return utf8.Valid(data[offsets[0]:end])
-}
-
-// ascii says whether no byte is above 127.
-func ascii(text []byte) bool {
-	const high, step = 0x8080808080808080, 32
-	for ; len(text) >= step; text = text[step:] {
-		w := (*[step]byte)(text)
-		bits := binary.LittleEndian.Uint64(w[:8]) | binary.LittleEndian.Uint64(w[8:16]) | binary.LittleEndian.Uint64(w[16:24]) | binary.LittleEndian.Uint64(w[24:])
-		if bits&high != 0 {
-			return false
-		}
-	}
-	for _, b := range text {
-		if b >= utf8.RuneSelf {
-			return false
-		}
-	}
-	return true
 }

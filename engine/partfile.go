@@ -118,10 +118,7 @@ func (f *oneFile) commit(rows int64) ([]ledger.Output, error) {
 // abort drops the file. The writer holds memory that Close gives back; what it writes
 // goes to a file that is dropped.
 func (f *oneFile) abort() error {
-	err := f.writer.Close()
-	if f.failed != nil { // which Close only says again
-		err = nil
-	}
+	err := dropWriter(f.writer, f.failed)
 	if f.file == nil {
 		return err
 	}

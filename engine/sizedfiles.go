@@ -94,12 +94,18 @@ func (s *sizedFiles) drop() error {
 	if s.writer == nil {
 		return nil
 	}
-	err := s.writer.Close()
+	err := dropWriter(s.writer, s.failed)
 	s.writer = nil
-	if s.failed != nil { // which Close only says again
-		err = nil
-	}
 	return err
+}
+
+// dropWriter gives the memory back of a writer whose file is dropped. Why a Write failed, if one
+// did, Close only says again.
+func dropWriter(w format.Writer, failed error) error {
+	if err := w.Close(); failed == nil {
+		return err
+	}
+	return nil
 }
 
 // stepsPerFile is how many row groups a file of the target size has at least, so that

@@ -69,9 +69,9 @@ func (read textReader) all(t *texts, first int, made []parsed) {
 		case start >= numerals.Pad && end+numerals.Pad <= len(t.data):
 			made[i] = read(t.data, start, end)
 		default:
-			const none = "\x00\x00\x00\x00\x00\x00\x00\x00"
-			elsewhere = append(append(append(elsewhere[:0], none...), t.data[start:end]...), none...)
-			made[i] = read(elsewhere, numerals.Pad, len(elsewhere)-numerals.Pad)
+			var from, to int
+			elsewhere, from, to = numerals.Surround(elsewhere, t.data[start:end])
+			made[i] = read(elsewhere, from, to)
 		}
 		start = end
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/millrace/millrace/batcher/decimal"
 	"github.com/millrace/millrace/batcher/kernel"
+	"github.com/millrace/millrace/internal/ascii"
 	"github.com/millrace/millrace/internal/storage"
 )
 
@@ -217,7 +218,7 @@ func (s *source) passTexts(t *tile, l *lane, a arrow.Array, first int) error {
 	switch {
 	case err != nil:
 		return err
-	case isASCII(s.texts.data):
+	case ascii.Is(s.texts.data):
 	case s.pass: // to see whether others are UTF-8 takes more than to look them up
 		s.pass = false
 		s.begin(t.n)

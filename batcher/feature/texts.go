@@ -1,7 +1,6 @@
 package feature
 
 import (
-	"encoding/binary"
 	"hash/maphash"
 	"slices"
 	"unicode/utf8"
@@ -148,28 +147,6 @@ func (t *texts) check() {
 			t.broken++
 		}
 	}
-}
-
-func isASCII(data []byte) bool {
-	const high = 0x8080808080808080
-	for ; len(data) >= 32; data = data[32:] {
-		w := binary.LittleEndian.Uint64(data) | binary.LittleEndian.Uint64(data[8:])
-		w |= binary.LittleEndian.Uint64(data[16:]) | binary.LittleEndian.Uint64(data[24:])
-		if w&high != 0 {
-			return false
-		}
-	}
-	for ; len(data) >= 8; data = data[8:] {
-		if binary.LittleEndian.Uint64(data)&high != 0 {
-			return false
-		}
-	}
-	for _, b := range data {
-		if b >= utf8.RuneSelf {
-			return false
-		}
-	}
-	return true
 }
 
 // perText is what a transform makes of each text, made once.

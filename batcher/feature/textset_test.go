@@ -32,20 +32,3 @@ func TestTextSet(t *testing.T) {
 		}
 	}
 }
-
-func TestIsASCII(t *testing.T) {
-	t.Parallel()
-	for n := range 80 {
-		text := make([]byte, n)
-		if !isASCII(text) {
-			t.Errorf("%d zeros are not ASCII", n)
-		}
-		for at := range text {
-			text[at] = 0x80
-			if isASCII(text) {
-				t.Errorf("of %d bytes, byte %d is 0x80 and all are ASCII", n, at)
-			}
-			text[at] = 0
-		}
-	}
-}

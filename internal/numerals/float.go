@@ -208,7 +208,7 @@ func (t *PowerTable) Float32(text []byte, from, to int) (float32, bool) {
 		v, ok := NotFinite(text[from:to])
 		return float32(v), ok
 	}
-	const smallest, halfway = 0x1p-126, 1 << 28 // of normal Ones; of the 29 bits that go
+	const smallest, halfway = 0x1p-126, 1 << 28 // of normal ones; of the 29 bits that go
 	if v, ok := t.nearest(&d); ok && math.Float64bits(v)&(2*halfway-1) != halfway && (math.Abs(v) >= smallest || v == 0) {
 		near := float32(v)
 		return near, !math.IsInf(float64(near), 0)

@@ -9,6 +9,13 @@ import (
 // Pad is how many bytes may be read before and after a number.
 const Pad = 8
 
+// Surround puts a number into a buffer, alone, where it lies from one offset to another as Pad wants it.
+func Surround(buffer, number []byte) (text []byte, from, to int) {
+	var none [Pad]byte
+	text = append(append(append(buffer[:0], none[:]...), number...), none[:]...)
+	return text, Pad, len(text) - Pad
+}
+
 // eight reads eight digits, the first of which lies in the lowest byte. ok is false
 // unless all are digits.
 //

@@ -192,13 +192,17 @@ type Allocator struct{ *Buffers }
 func (a Allocator) Allocate(size int) []byte { return a.Get(size)[:size] }
 
 // Reallocate implements memory.Allocator.
-func (a Allocator) Reallocate(size int, buf []byte) []byte {
-	if size <= cap(buf) {
+func (a Allocator) Reallocate(size int, buf []byte) []byte { return Reallocate(a, size, buf) }
+
+// Reallocate gives a buffer another size: in its place where there is room, else in one of an allocator's, which
+// holds both while the bytes are copied.
+func Reallocate(mem memory.Allocator, size int, buf []byte) []byte {
+	if cap(buf) > 0 && size <= cap(buf) {
 		return buf[:size]
 	}
-	grown := a.Allocate(size)
+	grown := mem.Allocate(size)
 	copy(grown, buf)
-	a.Free(buf)
+	mem.Free(buf)
 	return grown
 }
 

@@ -28,13 +28,14 @@ func (s *syntax) Guess(before byte, block []byte) []lines.State {
 	case s.delimiter:
 		outside = atField
 	}
-	switch opens, closes := s.sides(before, block); {
-	case opens > 0 && closes == 0, s.quote == 0:
+	if s.quote == 0 {
+		return []lines.State{outside}
+	}
+	switch opens, closes, quoted := s.sides(before, block); {
+	case !quoted, opens > 0 && closes == 0:
 		return []lines.State{outside}
 	case closes > 0 && opens == 0:
 		return []lines.State{inQuotes}
-	case bytes.IndexByte(block, s.quote) < 0:
-		return []lines.State{outside}
 	default:
 		return []lines.State{outside, inQuotes}
 	}
@@ -45,14 +46,16 @@ const mostSides = 4
 
 // sides counts, of the first quotes that show it by what they stand between, those that open or
 // close a field if the block begins outside quotes, and those that do if it begins within. A
-// field's text has quotes two by two, so that an odd number of them in a row is at its edge.
-func (s *syntax) sides(before byte, block []byte) (outside, within int) {
+// field's text has quotes two by two, so that an odd number of them in a row is at its edge. quoted
+// says whether there are quotes.
+func (s *syntax) sides(before byte, block []byte) (outside, within int, quoted bool) {
 	inside := 0 // 1 after an odd number of quotes
-	for at := 0; s.quote != 0 && outside+within < mostSides; {
+	for at := 0; outside+within < mostSides; {
 		next := bytes.IndexByte(block[at:], s.quote)
 		if next < 0 {
 			break
 		}
+		quoted = true
 		if next += at; next > 0 {
 			before = block[next-1]
 		}
@@ -76,7 +79,7 @@ func (s *syntax) sides(before byte, block []byte) (outside, within int) {
 		}
 		inside ^= 1
 	}
-	return outside, within
+	return outside, within, quoted
 }
 
 // Finish implements lines.Syntax.

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
+	"github.com/millrace/millrace/internal/ascii"
 	"github.com/millrace/millrace/io/lines"
 )
 
@@ -150,7 +151,7 @@ func (t *tokenizer) take1(f *lines.Fields, at, end int, tooLong bool) {
 	switch line := f.Text[at:end]; {
 	case tooLong:
 		why = fmt.Sprintf("is longer than %d bytes", t.most)
-	case !lines.IsASCII(line) && !utf8.Valid(line):
+	case !ascii.Is(line) && !utf8.Valid(line):
 		why = notUTF8
 	default:
 		why = t.record(at, end)

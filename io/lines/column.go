@@ -136,9 +136,8 @@ func (c *fixed[T]) slow(p *piece, row, field int, text []byte) (v T, ok bool) {
 		return v, false
 	}
 	if why == "" {
-		var blank [pad]byte
-		p.padded = append(append(append(p.padded[:0], blank[:]...), value...), blank[:]...)
-		from, to := pad, pad+len(value)
+		var from, to int
+		p.padded, from, to = numerals.Surround(p.padded, value)
 		if v, ok = c.parse(p.padded, from, to); ok {
 			return v, true
 		}
@@ -306,14 +305,14 @@ func (c *texts) put(p *piece, row, field int, value []byte) {
 	c.text = appendText(c.text, value)
 }
 
-// appendText appends a text where there is room for it, in two pieces of 8 where it is short and there
-// is room beside both, since most are.
+// appendText appends a text where there is textRoom beside it, in two pieces of 8 where it is short and
+// has room beside it, too, since most are.
 func appendText(to, text []byte) []byte {
 	n := len(to)
-	if len(text) > 16 || cap(text) < 16 || cap(to)-n < 16 {
+	if len(text) > textRoom || cap(text) < textRoom {
 		return append(to, text...)
 	}
-	room, all := to[n:n+16], text[:16]
+	room, all := to[n:n+textRoom], text[:textRoom]
 	binary.LittleEndian.PutUint64(room, binary.LittleEndian.Uint64(all))
 	binary.LittleEndian.PutUint64(room[8:], binary.LittleEndian.Uint64(all[8:]))
 	return to[:n+len(text)]

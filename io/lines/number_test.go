@@ -1,7 +1,6 @@
 package lines
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"math/big"
@@ -199,9 +198,6 @@ func TestValidUTF8(t *testing.T) {
 		}
 		if got := validUTF8(text, false); got != utf8.Valid(text) {
 			t.Fatalf("validUTF8(%q, false) = %v", text, got)
-		}
-		if got, want := IsASCII(text), bytes.IndexFunc(text, func(r rune) bool { return r > 127 }) < 0; got != want {
-			t.Fatalf("IsASCII(%q) = %v; want %v", text, got, want)
 		}
 	}
 	if good < 1000 || cut < 1000 {

@@ -63,21 +63,8 @@ func (b *budget) Allocate(size int) []byte {
 	return whole[:size]
 }
 
-// Reallocate implements memory.Allocator.
-func (b *budget) Reallocate(size int, buf []byte) []byte {
-	key := first(buf)
-	if key == nil {
-		return b.Allocate(size)
-	}
-	if size <= cap(buf) {
-		return buf[:size]
-	}
-	// Both are held while the bytes are copied, so this is what counts.
-	grown := b.Allocate(size)
-	copy(grown, buf)
-	b.Free(buf)
-	return grown
-}
+// Reallocate implements memory.Allocator. Both buffers count while the bytes are copied.
+func (b *budget) Reallocate(size int, buf []byte) []byte { return recycle.Reallocate(b, size, buf) }
 
 // Free implements memory.Allocator. What freeRest freed already is ignored.
 func (b *budget) Free(buf []byte) {
@@ -167,12 +154,4 @@ func (z zeroed) Allocate(size int) []byte {
 }
 
 // Reallocate implements memory.Allocator.
-func (z zeroed) Reallocate(size int, buf []byte) []byte {
-	if first(buf) != nil && size <= cap(buf) {
-		return buf[:size]
-	}
-	grown := z.Allocate(size)
-	copy(grown, buf)
-	z.Free(buf)
-	return grown
-}
+func (z zeroed) Reallocate(size int, buf []byte) []byte { return recycle.Reallocate(z, size, buf) }
