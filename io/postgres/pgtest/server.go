@@ -6,10 +6,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -90,8 +93,8 @@ func create(bin string, settings []string) (*Server, error) {
 			return nil, err
 		}
 	}
-	if out, err := s.command("initdb", "-D", s.data(), "-A", "trust", "-U", User, "-E", "UTF8", "--locale=C", "--no-sync").CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
+	if err := s.fill(); err != nil {
+		return nil, err
 	}
 	// The system does not die with the server, so what is written is there. Shared memory lies in files of
 	// its folder: of a server that is killed what lies elsewhere would stay until the machine's next start.
@@ -103,6 +106,59 @@ func create(bin string, settings []string) (*Server, error) {
 	_, err = conf.WriteString("\n" + strings.Join(lines, "\n") + "\n")
 	return s, errors.Join(err, conf.Close())
 }
+
+// fill makes the server's data: a copy of what initdb made once, in .tools/, as it takes a second or two.
+func (s *Server) fill() error {
+	kept, err := s.kept()
+	if err != nil {
+		return err
+	}
+	if err := os.CopyFS(s.data(), os.DirFS(kept)); err != nil {
+		return err
+	}
+	return filepath.WalkDir(s.data(), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			err = os.Chmod(path, 0o700) // the server demands it
+		}
+		if err == nil && s.as != nil {
+			err = os.Chown(path, int(s.as.Uid), int(s.as.Gid))
+		}
+		return err
+	})
+}
+
+// kept is the folder of what initdb makes, which is made by the first test that needs it.
+func (s *Server) kept() (string, error) {
+	release, err := s.command("initdb", "--version").Output()
+	if err != nil {
+		return "", fmt.Errorf("initdb: %w", err)
+	}
+	_, here, _, _ := runtime.Caller(0) // with -trimpath there is no such folder, and it is made here
+	name := filepath.Join(filepath.Dir(here), "../../../.tools", "pgtest-"+strings.Trim(words.ReplaceAllString(string(release), "-"), "-"))
+	if _, err := os.Stat(name); err == nil {
+		return name, nil
+	}
+	fresh := filepath.Join(s.Dir, "fresh")
+	if out, err := s.command("initdb", "-D", fresh, "-A", "trust", "-U", User, "-E", "UTF8", "--locale=C", "--no-sync").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("initdb: %w\n%s", err, out)
+	}
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return fresh, nil //nolint:nilerr // it is there, and the next test makes its own
+	}
+	own, err := os.MkdirTemp(filepath.Dir(name), "pgtest-")
+	if err != nil {
+		return fresh, nil //nolint:nilerr // as above
+	}
+	defer os.RemoveAll(own)
+	if err := os.CopyFS(filepath.Join(own, "data"), os.DirFS(fresh)); err != nil {
+		return "", err
+	}
+	_ = os.Rename(filepath.Join(own, "data"), name) // where another was first, its own is there
+	return name, os.RemoveAll(fresh)
+}
+
+// words are what parts the words of a release.
+var words = regexp.MustCompile(`[^0-9A-Za-z.]+`)
 
 // another is a user that is not root, who may run a server.
 func another() (*syscall.Credential, error) {
