@@ -182,24 +182,25 @@ func TestTrialDecides(t *testing.T) {
 func TestTrialClimbs(t *testing.T) {
 	arms := func(seconds ...float64) (all []*trialArm) {
 		for i, s := range seconds {
-			all = append(all, &trialArm{rows: 256 << (2 * i), perRow: s})
+			all = append(all, &trialArm{rows: 256 << (2 * i), perRow: s, laps: int(min(s, 1))})
 		}
 		return all
 	}
 	cases := []struct {
 		about string
 		arms  []*trialArm
-		base  int
 		want  int // rows; 0: none
 	}{
-		{"smaller is faster", arms(0, 1, 2, 0), 2, 256},
-		{"smaller is slower", arms(0, 2, 1, 0), 2, 16384},
-		{"there is none smaller still", arms(1, 2, 0), 1, 0},
-		{"there is none larger", arms(0, 2, 1), 2, 0},
-		{"nor any smaller than the default", arms(2, 0), 0, 1024},
+		{"smaller is faster", arms(0, 1, 2, 0), 256},
+		{"smaller is slower", arms(0, 2, 1, 0), 16384},
+		{"and slower still", arms(0, 3, 2, 1, 0), 65536},
+		{"the fastest lies between", arms(0, 2, 1, 2, 0), 0},
+		{"there is none smaller still", arms(1, 2, 0), 0},
+		{"there is none larger", arms(0, 2, 1), 0},
+		{"nor any smaller than the default", arms(2, 0), 1024},
 	}
 	for _, c := range cases {
-		got := (&trial{}).next(c.arms, c.base)
+		got := beyond(c.arms)
 		if got == nil && c.want != 0 || got != nil && got.rows != c.want {
 			t.Errorf("%s: next is %+v; want %d rows", c.about, got, c.want)
 		}

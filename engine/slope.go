@@ -19,17 +19,26 @@ const (
 	// slopeGain is by how much a size must beat the one before it for batches to cost something
 	// by themselves: the few rows that may be scored twice tell no less from noise.
 	slopeGain = 1.35
-	// slopeShare is what a run may lose to that.
-	slopeShare = 0.02
-	// batchSeconds is what a batch takes at least: beside it what handing it on takes is small.
-	// More rows gain nothing else, and what a network computes of them leaves the caches.
-	batchSeconds = 1e-3
-	handedOn     = 15e-6
+	// slopeWorth is the share of a row's time that twice as many rows a batch must save, as they
+	// take twice the memory.
+	slopeWorth = 0.01
+	// rowShare of what a row takes in the fastest batches is its own at least.
+	rowShare = 1.0 / 8
+	// handedOn is what handing a batch on takes, in seconds, and columnCut what cutting one of
+	// its columns takes.
+	handedOn  = 15e-6
+	columnCut = 100e-9
+	// cacheBytes are what a batch may take of a core's cache, of 1 to 2 MiB on servers, and
+	// spillCost about by how much each doubling beyond it slows what is computed, measured over
+	// 19 models (docs/performance.md): from none, where nodes are many and each touches little,
+	// to half as much again.
+	cacheBytes = 1 << 20
+	spillCost  = 0.08
 )
 
-// slopeSizes are those that are measured where rows are too few, or too dear, for the rounds
-// of a trial: from small ones on, as long as larger ones are faster and may be scored. None
-// where not even two may be.
+// slopeSizes are those that are measured before the rounds of a trial, for which rows may be too
+// few, or too dear: from small ones on, as long as larger ones are faster and may be scored.
+// None where not even two may be.
 //
 // Where models take columns as they lie there are none: their kernels go by tiles, which fit
 // into a cache whatever a batch has.
@@ -64,10 +73,15 @@ func (t *trial) measureSlope(ctx context.Context, started time.Time) error {
 			return err
 		}
 	}
-	if err := t.probe(ctx, t.slope[0], 2*slopeLaps*t.slope[1]); err != nil {
+	if err := t.probe(ctx, t.slope[0], (2*slopeLaps+1)*t.slope[1]); err != nil {
 		return err
 	}
+	defer t.drop()
 	first, second := t.arm(t.slope[0]), t.arm(t.slope[1])
+	batch := second.batches[0]
+	if err := t.weigh(batch.Rows, func() error { return second.workers[0].process(ctx, batch, t.plan) }); err != nil {
+		return unscorable(err)
+	}
 	// In turn, and with as many rows, so that none finds a warmer cache than the other; and
 	// again where the first may only have been disturbed.
 	for round := 0; round < slopeLaps || round < 2*slopeLaps && first.perRow > second.perRow*slopeGain; round++ {
@@ -79,7 +93,7 @@ func (t *trial) measureSlope(ctx context.Context, started time.Time) error {
 	}
 	run := min(first.perRow, second.perRow) * float64(t.plan.Dataset.Rows()) / float64(t.workers)
 	budget := min(run*trialShare, t.most.Seconds())
-	if budget < slopeLeast.Seconds() {
+	if budget < slopeLeast.Seconds() && t.row*float64(t.base) <= cacheBytes {
 		return t.tooSoon()
 	}
 	for before, last := first, second; len(t.arms) < len(t.slope) && before.perRow > last.perRow*slopeGain; {
@@ -97,48 +111,118 @@ func (t *trial) measureSlope(ctx context.Context, started time.Time) error {
 			}
 		}
 	}
-	t.sloped = true
+	for _, a := range t.arms {
+		t.small = append(t.small, trialArm{rows: a.rows, laps: a.laps, perRow: a.perRow})
+	}
+	t.settle()
 	return nil
 }
 
-// batchOn is how many rows a batch should have, by what a row took in batches of growing
-// sizes: as many as take batchSeconds, or, where the largest was still much faster, as make what
-// a batch costs by itself a small share; but not more than let workers end at about the same
-// time, nor than most.
-func batchOn(arms []*trialArm, rows int64, workers, most int) int {
-	before, last := arms[len(arms)-2], arms[len(arms)-1]
-	own, row := handedOn, slices.MinFunc(arms, byTime).perRow // seconds, of a batch and of each of its rows
-	wanted := batchSeconds / row
-	if before.perRow > last.perRow*slopeGain {
-		own += (before.perRow - last.perRow) / (1/float64(before.rows) - 1/float64(last.rows))
-		row = last.perRow - (own-handedOn)/float64(last.rows)
-		wanted = own / row / slopeShare
+// weigh finds what a row of a batch takes while run scores one: its tensors, and what ONNX
+// Runtime holds of it between the nodes of a model, at most.
+func (t *trial) weigh(rows int, run func() error) error {
+	type memory interface {
+		Memory() (used, peak int64, err error)
 	}
-	if row <= 0 || wanted >= float64(most) {
-		return most
+	held := make([]int64, len(t.scoring.sessions)) // beside weights; of one model after the other
+	account := func(of func(i int, used, peak int64)) error {
+		for i := range held {
+			if m, ok := t.scoring.sessions[i].session.(memory); ok {
+				used, peak, err := m.Memory()
+				if err != nil {
+					return err
+				}
+				of(i, used, peak)
+			}
+		}
+		return nil
 	}
-	// All batches are as long, and so the last ones leave half a batch of each worker's time
-	// unused in the mean: own/row/n + n*workers/(2*rows) is least at this n.
-	wanted = min(wanted, math.Sqrt(2*own/row*float64(rows)/float64(workers)))
-	batch := arms[0].rows
-	for batch < most && float64(2*batch) <= wanted*math.Sqrt2 { // the nearer of two
-		batch *= 2
+	if err := account(func(i int, used, _ int64) { held[i] = -used }); err != nil {
+		return err
 	}
-	return min(batch, most)
+	if err := run(); err != nil {
+		return err
+	}
+	if err := account(func(i int, _, peak int64) { held[i] += peak }); err != nil {
+		return err
+	}
+	t.row = float64(slices.Max(held))/float64(rows) + float64(t.plan.rowBytes())
+	return nil
 }
 
-// decideBySlope takes the size that a slope says, if it is below the default.
-func (t *trial) decideBySlope(c *Choice) {
-	for _, a := range t.arms {
-		c.Tried = append(c.Tried, Tried{BatchRows: a.rows, Laps: a.laps, RowsPerSecond: float64(t.workers) / a.perRow})
+// settle has rounds go around what the slope says, if that is below the default.
+func (t *trial) settle() {
+	base := batchOn(t.small, t.plan.Dataset.Rows(), t.workers, t.base, t.row)
+	if base == t.base {
+		return
 	}
-	first, last := t.arms[0], t.arms[len(t.arms)-1]
-	batch := batchOn(t.arms, t.plan.Dataset.Rows(), t.workers, t.base)
+	if t.base = base; t.sizes != nil {
+		t.sizes = nearSizes(base, t.first)
+	}
+}
+
+// nearSizes are the batch sizes up to most that are worth a measurement where the best is about
+// base: it is known better than the default is.
+func nearSizes(base, most int) (sizes []int) {
+	for size := max(base/4, 1); size <= most; size *= 2 {
+		sizes = append(sizes, size)
+	}
+	return sizes
+}
+
+// batchOn is how many rows a batch should have, of powers of two up to most, by what a row took
+// in batches of growing sizes, and the bytes that it takes meanwhile: those with which what a row
+// costs beside itself is least. That is a share of what its batch costs by itself, and by handing
+// it on; what it takes longer beyond the caches; and, as all batches are as long and the last
+// ones leave half a batch of each worker's time unused in the mean, of that.
+func batchOn(arms []trialArm, rows int64, workers, most int, bytes float64) int {
+	first, second := arms[0], arms[1]
+	own := handedOn // seconds, of a batch
+	row := slices.MinFunc(arms, func(a, b trialArm) int { return byTime(&a, &b) }).perRow
+	if first.perRow > second.perRow*slopeGain {
+		measured := (first.perRow - second.perRow) / (1/float64(first.rows) - 1/float64(second.rows))
+		own += measured
+		least := row * rowShare // of what is mostly the batch's own, little is known of a row
+		for _, a := range arms {
+			row = min(row, a.perRow-measured/float64(a.rows))
+		}
+		row = max(row, least)
+	}
+	best, least := most, math.Inf(1)
+	for size := 1; ; size *= 2 {
+		size = min(size, most)
+		n := float64(size)
+		cost := own/row/n + n*float64(workers)/2/float64(rows) + spillCost*max(0, math.Log2(n*bytes/cacheBytes)) + slopeWorth*math.Log2(n)
+		if cost < least {
+			best, least = size, cost
+		}
+		if size == most {
+			return best
+		}
+	}
+}
+
+// decideBySlope takes the size that a slope says.
+func (t *trial) decideBySlope(c *Choice) {
+	c.Tried = t.triedSmall()
+	first, last := t.small[0], t.small[len(t.small)-1]
 	c.Source = ChosenByTrial
-	measured := fmt.Sprintf("measured with batches of %s to %s rows", humanize.Comma(int64(first.rows)), humanize.Comma(int64(last.rows)))
-	if batch == t.base {
+	of := "rows"
+	if t.sample == nil {
+		of = "zeros, as " + t.unable.Error()
+	}
+	measured := fmt.Sprintf("measured with batches of %s to %s %s", humanize.Comma(int64(first.rows)), humanize.Comma(int64(last.rows)), of)
+	if t.base == t.first {
 		c.Reason = "the default, as fewer rows a batch would not be faster; " + measured
 		return
 	}
-	c.BatchRows, c.Reason = batch, "more rows a batch would not be faster; "+measured
+	c.BatchRows, c.Reason = t.base, "more rows a batch would not be faster; "+measured
+}
+
+// triedSmall is what a slope measured.
+func (t *trial) triedSmall() (tried []Tried) {
+	for _, a := range t.small {
+		tried = append(tried, Tried{BatchRows: a.rows, Laps: a.laps, RowsPerSecond: float64(t.workers) / a.perRow})
+	}
+	return tried
 }

@@ -40,24 +40,39 @@ const (
 func (t *trial) try(ctx context.Context, s *scoring, c *Choice) error {
 	started := time.Now()
 	t.scoring = s
-	err := t.run(ctx, started)
-	if _, none := errors.AsType[noRoundsError](err); none && len(t.slope) > 0 {
-		err = t.measureSlope(ctx, started)
-	}
+	err := t.measure(ctx, started)
+	_, none := errors.AsType[noRoundsError](err)
 	switch {
 	case errors.Is(err, ErrInternal):
 		return err
+	case none && len(t.small) > 0:
+		t.decideBySlope(c)
 	case err != nil:
 		c.Reason += "; " + err.Error()
-	case t.sloped:
-		t.decideBySlope(c)
 	default:
 		t.decide(c)
 	}
-	if t.sample != nil { // something was measured
+	if t.sample != nil || len(t.small) > 0 { // something was measured
 		c.TrialSeconds = time.Since(started).Seconds()
 	}
 	return nil
+}
+
+// measure measures small batches, where models can be told by them, and then rounds of larger
+// ones, around what those say, if the run is long enough.
+func (t *trial) measure(ctx context.Context, started time.Time) error {
+	t.reading.Wait()
+	switch {
+	case t.dear:
+		if err := t.measureZeros(ctx); err != nil {
+			return err
+		}
+	case len(t.slope) > 0:
+		if err := t.measureSlope(ctx, started); err != nil {
+			return err
+		}
+	}
+	return t.run(ctx, started)
 }
 
 // trial is a measurement of batch sizes in progress.
@@ -65,7 +80,8 @@ type trial struct {
 	plan    *Plan
 	scoring *scoring
 	workers int
-	base    int           // the default
+	base    int           // the default, or fewer rows if small batches say so
+	first   int           // the default
 	streams int           // that too; 0 on the CPU
 	cpu     bool          // the processor's time counts
 	sizes   []int         // that may be worth a measurement
@@ -73,8 +89,10 @@ type trial struct {
 	held    int           // rows of the sample, once it is known that there is time for it
 	most    time.Duration // that it may take, of a run of any length
 	unable  error         // why there can be no trial, in words
-	slope   []int         // sizes of a slope, which is measured where there can be no rounds; none where there can be none either
-	sloped  bool          // it was
+	dear    bool          // it is what reading the first rows costs
+	slope   []int         // sizes of a slope, which is measured first; none where there can be none
+	small   []trialArm    // of the slope, measured, without what they worked with
+	row     float64       // bytes that a row of a batch takes while it is scored; 0 where that is not known
 
 	reading sync.WaitGroup // of sample, until it has it, or is unable
 	sample  *sample
@@ -116,8 +134,9 @@ func (t *trial) lapRows(size int) int {
 
 // newTrial prepares a trial, and begins to read its rows; the caller closes it.
 func (p *Plan) newTrial(ctx context.Context, c *Choice) *trial {
-	t := &trial{plan: p, most: trialMost, workers: c.Workers, base: c.BatchRows, streams: c.Streams, cpu: c.IntraOpThreads == 1 && c.Streams == 0}
+	t := &trial{plan: p, most: trialMost, workers: c.Workers, base: c.BatchRows, first: c.BatchRows, streams: c.Streams, cpu: c.IntraOpThreads == 1 && c.Streams == 0}
 	if t.unable = t.upfront(ctx); t.unable != nil {
+		t.dear = true
 		return t
 	}
 	t.slope = t.slopeSizes()
@@ -133,9 +152,7 @@ func (p *Plan) newTrial(ctx context.Context, c *Choice) *trial {
 	t.rows = int(min(float64(p.Dataset.Rows())*trialShare, math.MaxInt32)) - 2*sizes[0]*t.workers
 	if sizes = t.fit(sizes, t.rows); sizes == nil {
 		t.unable = fmt.Errorf("%s rows are too few to measure on", humanize.Comma(p.Dataset.Rows()))
-		if len(t.slope) > 0 { // its error comes again when it reads
-			t.reading.Go(func() { _ = t.read(ctx, t.slope[1]*t.workers) })
-		}
+		t.readForSlope(ctx)
 		return t
 	}
 	largest := sizes[len(sizes)-1]
@@ -145,8 +162,18 @@ func (p *Plan) newTrial(ctx context.Context, c *Choice) *trial {
 		return t
 	}
 	t.sizes, t.held = sizes, held
-	t.reading.Go(func() { t.unable = t.read(ctx, 2*sizes[0]*t.workers) })
+	if len(t.slope) > 0 {
+		t.readForSlope(ctx)
+	} else {
+		t.reading.Go(func() { t.unable = t.read(ctx, 2*sizes[0]*t.workers) })
+	}
 	return t
+}
+
+func (t *trial) readForSlope(ctx context.Context) {
+	if len(t.slope) > 0 { // its error comes again when it reads
+		t.reading.Go(func() { _ = t.read(ctx, t.slope[1]*t.workers) })
+	}
 }
 
 // sampleReads is how often a trial reads the first rows: a few, and then as many as there is
@@ -199,25 +226,14 @@ func (t *trial) tooSoon() error {
 
 // run measures, from started on. Its error says in words why it could not.
 func (t *trial) run(ctx context.Context, started time.Time) error {
-	t.reading.Wait()
 	if t.unable != nil {
 		return noRoundsError{t.unable}
 	}
-	p, sizes, warm, rows := t.plan, t.sizes, t.sizes[0], t.rows
-	if err := t.probe(ctx, warm, 2*warm); err != nil {
+	p, sizes, rows := t.plan, t.sizes, t.rows
+	rate, err := t.rate(ctx)
+	if err != nil {
 		return err
 	}
-	first := t.arm(warm)
-	for range 2 { // shapes of outputs become known, and memory is there
-		if err := t.lap(ctx, first, warm*t.workers); err != nil {
-			return unscorable(err)
-		}
-	}
-	if math.IsInf(first.perRow, 1) {
-		return errors.New("small batches do not fit into the device's memory either")
-	}
-	rate := float64(t.workers) / first.perRow
-	t.drop() // most runs are too short, and need no more rows than these
 	budget := min(time.Duration(float64(p.Dataset.Rows())/rate*trialShare*float64(time.Second)), t.most)
 	if budget < trialLeast {
 		return noRoundsError{t.tooSoon()}
@@ -243,6 +259,28 @@ func (t *trial) run(ctx context.Context, started time.Time) error {
 		return unscorable(t.onDevices(ctx, arms, started.Add(budget)))
 	}
 	return unscorable(t.rounds(ctx, arms, started.Add(budget)))
+}
+
+// rate is about how many rows all workers score in a second, of small batches.
+func (t *trial) rate(ctx context.Context) (float64, error) {
+	if len(t.small) > 0 {
+		return float64(t.workers) / slices.MinFunc(t.small, func(a, b trialArm) int { return byTime(&a, &b) }).perRow, nil
+	}
+	warm := t.sizes[0]
+	if err := t.probe(ctx, warm, 2*warm); err != nil {
+		return 0, err
+	}
+	first := t.arm(warm)
+	defer t.drop() // most runs are too short, and need no more rows than these
+	for range 2 {  // shapes of outputs become known, and memory is there
+		if err := t.lap(ctx, first, warm*t.workers); err != nil {
+			return 0, unscorable(err)
+		}
+	}
+	if math.IsInf(first.perRow, 1) {
+		return 0, errors.New("small batches do not fit into the device's memory either")
+	}
+	return float64(t.workers) / first.perRow, nil
 }
 
 // probeShare is the part of a batch that a probe has.
@@ -321,14 +359,14 @@ func (t *trial) arm(rows int) *trialArm {
 
 // rounds measures arms, which stand in the order of their sizes, in turn, so that a
 // disturbance hits all of them, until the time is over: the default and the next
-// smaller size, then also the next one in the direction of the faster of the two.
-// What a batch costs falls with its size until it does not fit into a cache, so
+// smaller size, then also the next ones in the direction of the faster of the two, while they
+// are faster. What a batch costs falls with its size until it does not fit into a cache, so
 // that beyond the slower of two nothing is to be found. Those that fall behind are
 // left out.
 func (t *trial) rounds(ctx context.Context, arms []*trialArm, deadline time.Time) error {
 	base := slices.IndexFunc(arms, func(a *trialArm) bool { return a.rows == t.base })
 	near := slices.Clone(arms[max(base-1, 0) : base+1])
-	for round := range trialLaps {
+	for range trialLaps {
 		for _, a := range near {
 			if a.laps >= trialRounds && time.Now().After(deadline) {
 				return nil
@@ -337,10 +375,10 @@ func (t *trial) rounds(ctx context.Context, arms []*trialArm, deadline time.Time
 				return err
 			}
 		}
-		if round+1 < trialRounds {
+		if slices.ContainsFunc(near, func(a *trialArm) bool { return a.laps < trialRounds }) {
 			continue
 		}
-		if next := t.next(arms, base); round+1 == trialRounds && next != nil && time.Now().Before(deadline) {
+		if next := beyond(arms); next != nil && time.Now().Before(deadline) {
 			near = append(near, next)
 			continue
 		}
@@ -368,17 +406,21 @@ func (a *trialArm) mayTrail() float64 {
 	}
 }
 
-// next is the arm beyond the faster of the default, whose place is base, and the
-// size before it; nil when there is none.
-func (t *trial) next(arms []*trialArm, base int) *trialArm {
-	at := base + 1
-	if base > 0 && arms[base-1].perRow < arms[base].perRow {
-		at = base - 2
+// beyond is the arm that was not measured yet beside the fastest of those that were; nil where
+// that lies between others, or is the last.
+func beyond(arms []*trialArm) *trialArm {
+	best := -1
+	for i, a := range arms {
+		if a.laps > 0 && (best < 0 || a.perRow < arms[best].perRow) {
+			best = i
+		}
 	}
-	if at < 0 || at == len(arms) {
-		return nil
+	for _, i := range []int{best - 1, best + 1} {
+		if i >= 0 && i < len(arms) && arms[i].laps == 0 {
+			return arms[i]
+		}
 	}
-	return arms[at]
+	return nil
 }
 
 func byTime(a, b *trialArm) int { return cmp.Compare(a.perRow, b.perRow) }
@@ -395,27 +437,32 @@ func (t *trial) decide(c *Choice) {
 		}
 	}
 	c.Source = ChosenByTrial
+	c.Tried = append(t.triedSmall(), c.Tried...)
 	rows := humanize.Comma(int64(t.sample.rows))
 	best := slices.MinFunc(arms, byTime)
 	// With other streams, too, another size must be worth it.
 	if usual := slices.MinFunc(slices.DeleteFunc(arms, func(a *trialArm) bool { return a.rows != t.base }), byTime); usual.perRow < best.perRow*trialGain {
 		best = usual
 	}
-	was, other := humanize.Comma(int64(t.base)), "size"
+	usual, was, other := "the default", "the default of "+humanize.Comma(int64(t.base)), "size"
+	if t.base != t.first {
+		usual = humanize.Comma(int64(t.base)) + ", which small batches suggest,"
+		was = usual
+	}
 	if t.streams > 0 {
 		was += fmt.Sprintf(" and %d streams", t.streams)
 		other += " or number of streams"
 	}
 	switch gain := base.perRow / best.perRow; {
 	case math.IsInf(gain, 1):
-		c.BatchRows, c.Reason = best.rows, "batches of the default of "+was+" do not fit into the device's memory"
+		c.Reason = "batches of " + was + " do not fit into the device's memory"
 	case gain >= trialGain:
-		c.BatchRows = best.rows
-		c.Reason = fmt.Sprintf("%.0f%% faster than the default of %s on the first %s rows", 100*(gain-1), was, rows)
+		c.Reason = fmt.Sprintf("%.0f%% faster than %s on the first %s rows", 100*(gain-1), was, rows)
 	default:
 		best = base
-		c.Reason = fmt.Sprintf("no other %s was %.0f%% faster than the default on the first %s rows", other, 100*(trialGain-1), rows)
+		c.Reason = fmt.Sprintf("no other %s was %.0f%% faster than %s on the first %s rows", other, 100*(trialGain-1), usual, rows)
 	}
+	c.BatchRows = best.rows
 	if best.streams != c.Streams {
 		t.plan.useStreams(c, best.streams)
 	}

@@ -162,7 +162,7 @@ func TestDeviceTrialFinds(t *testing.T) {
 		t.Run(c.about, func(t *testing.T) {
 			plan, whole := deviceRun(t, 1)
 			plan.asked.streams, plan.Options.Streams, plan.asked.workers = c.asked, c.streams, false
-			trial := &trial{plan: plan, workers: 6, base: 1024, streams: c.streams}
+			trial := &trial{plan: plan, workers: 6, base: 1024, first: 1024, streams: c.streams}
 			var err error
 			if trial.sample, err = plan.readSample(t.Context(), 40_000); err != nil {
 				t.Fatal(err)
@@ -208,7 +208,7 @@ func TestDeviceTrialFinds(t *testing.T) {
 // begun.
 func TestDeviceTrialEnds(t *testing.T) {
 	plan, whole := deviceRun(t, 1)
-	trial := &trial{plan: plan, workers: 6, base: 1024, streams: 4}
+	trial := &trial{plan: plan, workers: 6, base: 1024, first: 1024, streams: 4}
 	var err error
 	if trial.sample, err = plan.readSample(t.Context(), 40_000); err != nil {
 		t.Fatal(err)

@@ -236,6 +236,20 @@ func (s *Session) Inputs() []models.Value { return s.inputs }
 // SessionOptions.Outputs, or all. Not to be changed.
 func (s *Session) Outputs() []models.Value { return s.outputs }
 
+// Memory is what ONNX Runtime's arena has handed out for the session, in bytes: weights, and
+// what Runs hold between their nodes; now, and at most since it was opened. Both are 0 on
+// devices, and where the library keeps no account.
+func (s *Session) Memory() (used, peak int64, err error) {
+	s.running.RLock()
+	defer s.running.RUnlock()
+	if s.closed {
+		return 0, 0, ErrClosed
+	}
+	var now, most C.int64_t
+	err = statusError(C.mr_session_memory(s.c, &now, &most), logEnd())
+	return int64(now), int64(most), err
+}
+
 // Close waits for every Run and frees the session. Tensors stay valid. It may
 // be called again.
 func (s *Session) Close() error {

@@ -226,3 +226,34 @@ func TestLogIsKept(t *testing.T) {
 		t.Errorf("Log() = %v; want a warning about the shape", messages)
 	}
 }
+
+// A session's arena has its weights, and what a Run holds between nodes until it is over.
+func TestSessionMemory(t *testing.T) {
+	const wide = 1024
+	g := onnxtest.Graph(
+		onnxtest.Values(onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", 1)),
+		onnxtest.Values(onnxtest.Tensor("y", pb.TensorProto_FLOAT, "N", 1)),
+		onnxtest.Node("Mul", onnxtest.Names("x", "w"), onnxtest.Names("all")),
+		onnxtest.Node("ReduceMax", onnxtest.Names("all"), onnxtest.Names("y"), onnxtest.Ints("axes", 1), onnxtest.Int("keepdims", 1)))
+	g.Initializer = append(g.Initializer, onnxtest.Floats32("w", []int64{1, wide}, make([]float32, wide)...))
+	s := newSession(t, onnxtest.Model(g), ort.SessionOptions{})
+	before, _, err := s.Memory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rows = 100
+	x := tensor(t, models.Float32, []int64{rows, 1}, make([]float32, rows))
+	y := tensor(t, models.Float32, []int64{rows, 1}, make([]float32, rows))
+	defer closeAll(t, x, y)
+	if err := s.Run(t.Context(), []*ort.Tensor{x}, []*ort.Tensor{y}); err != nil {
+		t.Fatal(err)
+	}
+	used, peak, err := s.Memory()
+	if held := int64(4 * rows * wide); err != nil || used != before || peak < before+held || peak > before+held+4096 {
+		t.Errorf("Memory() = %d, %d, %v; want %d and, while it ran, %d more", used, peak, err, before, held)
+	}
+	closeAll(t, s)
+	if _, _, err := s.Memory(); !errors.Is(err, ort.ErrClosed) {
+		t.Errorf("Memory() of a closed session = %v", err)
+	}
+}

@@ -195,6 +195,21 @@ OrtStatus *mr_placement(const OrtSession *session, mr_node *out, size_t room, si
 
 void mr_release_session(OrtSession *session) { api->ReleaseSession(session); }
 
+OrtStatus *mr_session_memory(const OrtSession *session, int64_t *used, int64_t *peak) {
+  OrtAllocator *arena;
+  OrtKeyValuePairs *pairs = NULL;
+  *used = *peak = 0;
+  TRY(api->CreateAllocator(session, cpu_memory, &arena));
+  OrtStatus *status = api->AllocatorGetStats(arena, &pairs);
+  if (!status) {
+    const char *now = api->GetKeyValue(pairs, "InUse"), *most = api->GetKeyValue(pairs, "MaxInUse");
+    if (now && most) *used = atoll(now), *peak = atoll(most);
+    api->ReleaseKeyValuePairs(pairs);
+  }
+  api->ReleaseAllocator(arena);
+  return status;
+}
+
 OrtStatus *mr_session_counts(const OrtSession *session, size_t *inputs, size_t *outputs) {
   TRY(api->SessionGetInputCount(session, inputs));
   return api->SessionGetOutputCount(session, outputs);

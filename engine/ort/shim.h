@@ -57,6 +57,9 @@ typedef struct {
 } mr_info;
 OrtStatus *mr_create_session(const void *model, size_t bytes, const OrtSessionOptions *options, OrtSession **out);
 void mr_release_session(OrtSession *session);
+// mr_session_memory gives the bytes that the session's arena has handed out, now and at most
+// since it was made; both 0 where it keeps no account.
+OrtStatus *mr_session_memory(const OrtSession *session, int64_t *used, int64_t *peak);
 // Makes the operators of ops.h known to a session: those for the processor, or
 // for a CUDA device with its number.
 OrtStatus *mr_add_operators(OrtSessionOptions *options);
