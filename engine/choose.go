@@ -99,7 +99,11 @@ func (p *Plan) choose(ctx context.Context, lib *ort.Library, before *Choice) (*s
 	if err != nil {
 		return nil, err
 	}
+	if c.Source == ChosenByDefault && before == nil && p.loadDeaths == 0 && opts.Provider == ort.CPU {
+		p.boundBatch(ctx, s, &c)
+	}
 	if t != nil {
+		t.lower(c.BatchRows)
 		if err := t.try(ctx, s, &c); err != nil {
 			return nil, errors.Join(err, s.close())
 		}

@@ -124,6 +124,7 @@ type footprint struct {
 	row       int64   // of the columns that are read: the sum of columns
 	stored    int64   // mapped: a row of a span with all its columns
 	tensor    int64   // a row of inputs and outputs
+	held      int64   // what models hold of a row while it is scored; 0 before a session is open
 	result    int64   // a row of the output
 	group     int64   // bytes of it that a row group has at most
 	pages     int64   // of an output file, that are being filled
@@ -138,7 +139,7 @@ type footprint struct {
 }
 
 func (p *Plan) footprint() *footprint {
-	f := &footprint{model: p.modelBytes(), parsed: p.ParsedBytes(), device: p.Options.Provider != ort.CPU, filtered: p.where != nil, rows: p.Dataset.Rows(), parts: len(p.Parts), tensor: p.rowBytes(), result: p.resultBytes()}
+	f := &footprint{model: p.modelBytes(), parsed: p.ParsedBytes(), device: p.Options.Provider != ort.CPU, filtered: p.where != nil, rows: p.Dataset.Rows(), parts: len(p.Parts), tensor: p.rowBytes(), held: p.held, result: p.resultBytes()}
 	if len(p.Options.PartitionBy) > 0 {
 		f.sorted = 3 * spillBytes // as gathered, joined and in order
 	}
@@ -202,7 +203,8 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 	}
 	m.Tensors = f.tensor * int64(a.BatchRows) * workers
 	if !f.device { // whose own memory they lie in
-		m.Activations = m.Tensors // twice the tensors in all: of models with hidden layers more
+		// As much as the tensors, until it is known: of models with hidden layers more.
+		m.Activations = max(m.Tensors, f.held*int64(a.BatchRows)*workers)
 	}
 	var heap, garbage int64
 	if f.parquet || !f.mapped {

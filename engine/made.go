@@ -1,30 +1,89 @@
 package engine
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
+	"time"
+
+	"github.com/dustin/go-humanize"
 
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/models"
 )
 
-// madeSizes are the batches of zeros that are measured.
+// madeSizes are the batches of made rows that are measured, and boundSeconds is how long one may
+// take for the next larger one to be run before every run.
 var madeSizes = []int{16, 64, 256}
 
-// measureZeros measures the models alone, with zeros in place of rows that are dear to read: how
-// large a batch is, and what it costs by itself, depends little on values.
-func (t *trial) measureZeros(ctx context.Context) error {
+const boundSeconds = 2e-3
+
+// mostHeldBytes is what ONNX Runtime may hold between the nodes of models, of all workers, where
+// nobody asked for so many rows a batch.
+const mostHeldBytes = 64 << 20
+
+// boundBatch lowers a default that nobody asked for until what ONNX Runtime holds between the nodes of
+// models stays within bounds: kilobytes of a row, or megabytes where its inputs are the numbers of
+// words. A batch of made rows tells; where none can be made, the default stays.
+func (p *Plan) boundBatch(ctx context.Context, s *scoring, c *Choice) {
+	if p.columnar() != nil || s.devices != nil {
+		return
+	}
+	for _, size := range append([]int{1}, madeSizes...) {
+		started := time.Now()
+		row, err := s.weighMade(ctx, size)
+		if err != nil {
+			return
+		}
+		if p.held = int64(row); time.Since(started).Seconds() > boundSeconds {
+			break
+		}
+	}
+	rows := c.BatchRows
+	for rows > 1 && (p.held*int64(rows)*int64(c.Workers) > mostHeldBytes || !p.fits(rows, c.Workers)) {
+		rows /= 2
+	}
+	if rows < c.BatchRows {
+		c.Reason += fmt.Sprintf(", and fewer, as the models hold %s of a row while they score it", humanize.IBytes(uint64(p.held)))
+		c.BatchRows = rows
+	}
+}
+
+// lower has a trial know a default that was bounded since it began.
+func (t *trial) lower(rows int) {
+	if rows == t.base {
+		return
+	}
+	t.base, t.first = rows, rows
+	if t.sizes != nil {
+		t.sizes = nearSizes(rows, rows)
+	}
+	for len(t.slope) > 0 && t.slope[len(t.slope)-1] > rows {
+		t.slope = t.slope[:len(t.slope)-1]
+	}
+	if len(t.slope) < 2 {
+		t.slope = nil
+	}
+}
+
+// measureMade measures the models alone, by made rows, where those of the input are dear to read:
+// how large a batch is, and what it costs by itself, depends little on values.
+func (t *trial) measureMade(ctx context.Context) error {
 	if t.plan.columnar() != nil || !t.cpu {
 		return t.unable
 	}
 	rows := float64(t.plan.Dataset.Rows())
 	for i, size := range madeSizes {
-		if float64(slopeLaps*size*len(madeSizes)) > rows*trialShare {
+		if size > t.base || float64(slopeLaps*size*len(madeSizes)) > rows*trialShare {
 			break
 		}
 		a := trialArm{rows: size}
 		for range slopeLaps {
-			if err := t.lapOfZeros(ctx, &a); err != nil {
+			var err error
+			if t.row, err = t.scoring.weigh(size, func() error { return t.scoring.runMade(ctx, &a) }); err != nil {
 				return errors.Join(t.unable, unscorable(err))
 			}
 		}
@@ -42,10 +101,15 @@ func (t *trial) measureZeros(ctx context.Context) error {
 	return nil
 }
 
-// lapOfZeros is a Run of the arm's rows, all zeros.
-func (t *trial) lapOfZeros(ctx context.Context, a *trialArm) (err error) {
-	inputs := make([]*ort.Tensor, 0, len(t.plan.Binding.Bindings))
-	outputs := make([]*ort.Tensor, len(t.scoring.outputs))
+// weighMade is weigh of so many made rows.
+func (s *scoring) weighMade(ctx context.Context, rows int) (float64, error) {
+	return s.weigh(rows, func() error { return s.runMade(ctx, &trialArm{rows: rows}) })
+}
+
+// runMade is a Run of the arm's rows, which are made, and has the arm take its time.
+func (s *scoring) runMade(ctx context.Context, a *trialArm) (err error) {
+	bindings := s.plan.Binding.Bindings
+	inputs, outputs := make([]*ort.Tensor, 0, len(bindings)), make([]*ort.Tensor, len(s.outputs))
 	defer func() {
 		for _, tensor := range append(inputs, outputs...) {
 			if tensor != nil {
@@ -53,25 +117,43 @@ func (t *trial) lapOfZeros(ctx context.Context, a *trialArm) (err error) {
 			}
 		}
 	}()
-	for i := range t.plan.Binding.Bindings {
-		in := &t.plan.Binding.Bindings[i].Input
-		shape, values := []int64{int64(a.rows)}, int64(a.rows)
-		for _, d := range in.Shape[min(1, len(in.Shape)):] {
-			if d.Size < 0 || d.Size > math.MaxInt32 {
-				return errors.New("an input has no fixed size")
-			}
-			shape, values = append(shape, d.Size), values*d.Size
+	for i := range bindings {
+		one := valueOne(bindings[i].Input.Elem)
+		if one == nil || bindings[i].Width > math.MaxInt32 {
+			return fmt.Errorf("no rows are made of %s", bindings[i].Input.Elem)
 		}
-		tensor, err := ort.NewTensor(in.Elem, shape, make([]byte, values*int64(in.Elem.Bytes())))
+		shape := append([]int64{int64(a.rows)}, bindings[i].Item...)
+		tensor, err := ort.NewTensor(bindings[i].Input.Elem, shape, bytes.Repeat(one, a.rows*bindings[i].Width))
 		if err != nil {
 			return err
 		}
 		inputs = append(inputs, tensor)
 	}
-	return t.weigh(a.rows, func() error {
-		started := threadTime()
-		err := t.scoring.run(ctx, inputs, outputs)
-		a.took((threadTime() - started).Seconds() / float64(a.rows))
-		return err
-	})
+	started := threadTime()
+	err = s.run(ctx, inputs, outputs)
+	a.took((threadTime() - started).Seconds() / float64(a.rows))
+	return err
+}
+
+// valueOne is the number one: by zero, integers cannot be divided, and the process would die of it.
+func valueOne(elem models.ElementType) []byte {
+	switch elem {
+	case models.Float32:
+		return binary.NativeEndian.AppendUint32(nil, math.Float32bits(1))
+	case models.Float64:
+		return binary.NativeEndian.AppendUint64(nil, math.Float64bits(1))
+	case models.Int64, models.Uint64:
+		return binary.NativeEndian.AppendUint64(nil, 1)
+	case models.Int32, models.Uint32:
+		return binary.NativeEndian.AppendUint32(nil, 1)
+	case models.Int16, models.Uint16:
+		return binary.NativeEndian.AppendUint16(nil, 1)
+	case models.Float16:
+		return binary.NativeEndian.AppendUint16(nil, 0x3c00)
+	case models.BFloat16:
+		return binary.NativeEndian.AppendUint16(nil, 0x3f80)
+	case models.Int8, models.Uint8, models.Bool:
+		return []byte{1}
+	}
+	return nil
 }

@@ -71,6 +71,8 @@ type Plan struct {
 	// agreement is how far models agree; nil before everything is compared, and of one.
 	agreement []agreement.Summary
 
+	// held is what models hold of a row while they score it, in bytes, once a session is open.
+	held int64
 	// limit is the memory limit in bytes, 0 for none, and lowered what it changed.
 	limit       int64
 	limitSource LimitSource

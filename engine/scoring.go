@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/models"
@@ -153,4 +154,35 @@ func (s *scoring) run(ctx context.Context, inputs, outputs []*ort.Tensor) error 
 		return s.devices.run(ctx, inputs, outputs)
 	}
 	return s.sessions.Run(ctx, inputs, outputs)
+}
+
+// weigh finds what a row of a batch takes while run scores one: its tensors, and what ONNX
+// Runtime holds of it between the nodes of a model, at most.
+func (s *scoring) weigh(rows int, run func() error) (float64, error) {
+	type memory interface {
+		Memory() (used, peak int64, err error)
+	}
+	held := make([]int64, len(s.sessions)) // beside weights; of one model after the other
+	account := func(of func(i int, used, peak int64)) error {
+		for i := range held {
+			if m, ok := s.sessions[i].session.(memory); ok {
+				used, peak, err := m.Memory()
+				if err != nil {
+					return err
+				}
+				of(i, used, peak)
+			}
+		}
+		return nil
+	}
+	if err := account(func(i int, used, _ int64) { held[i] = -used }); err != nil {
+		return 0, err
+	}
+	if err := run(); err != nil {
+		return 0, err
+	}
+	if err := account(func(i int, _, peak int64) { held[i] += peak }); err != nil {
+		return 0, err
+	}
+	return float64(slices.Max(held))/float64(rows) + float64(s.plan.rowBytes()), nil
 }

@@ -67,7 +67,7 @@ func (t *trial) slopeSizes() (sizes []int) {
 }
 
 // measureSlope measures batches of growing sizes, from started on, as long as that is worth it.
-func (t *trial) measureSlope(ctx context.Context, started time.Time) error {
+func (t *trial) measureSlope(ctx context.Context, started time.Time) (err error) {
 	if rows := t.slope[1] * t.workers; t.sample == nil || t.sample.rows < rows {
 		if err := t.read(ctx, rows); err != nil {
 			return err
@@ -79,7 +79,7 @@ func (t *trial) measureSlope(ctx context.Context, started time.Time) error {
 	defer t.drop()
 	first, second := t.arm(t.slope[0]), t.arm(t.slope[1])
 	batch := second.batches[0]
-	if err := t.weigh(batch.Rows, func() error { return second.workers[0].process(ctx, batch, t.plan) }); err != nil {
+	if t.row, err = t.scoring.weigh(batch.Rows, func() error { return second.workers[0].process(ctx, batch, t.plan) }); err != nil {
 		return unscorable(err)
 	}
 	// In turn, and with as many rows, so that none finds a warmer cache than the other; and
@@ -115,38 +115,6 @@ func (t *trial) measureSlope(ctx context.Context, started time.Time) error {
 		t.small = append(t.small, trialArm{rows: a.rows, laps: a.laps, perRow: a.perRow})
 	}
 	t.settle()
-	return nil
-}
-
-// weigh finds what a row of a batch takes while run scores one: its tensors, and what ONNX
-// Runtime holds of it between the nodes of a model, at most.
-func (t *trial) weigh(rows int, run func() error) error {
-	type memory interface {
-		Memory() (used, peak int64, err error)
-	}
-	held := make([]int64, len(t.scoring.sessions)) // beside weights; of one model after the other
-	account := func(of func(i int, used, peak int64)) error {
-		for i := range held {
-			if m, ok := t.scoring.sessions[i].session.(memory); ok {
-				used, peak, err := m.Memory()
-				if err != nil {
-					return err
-				}
-				of(i, used, peak)
-			}
-		}
-		return nil
-	}
-	if err := account(func(i int, used, _ int64) { held[i] = -used }); err != nil {
-		return err
-	}
-	if err := run(); err != nil {
-		return err
-	}
-	if err := account(func(i int, _, peak int64) { held[i] += peak }); err != nil {
-		return err
-	}
-	t.row = float64(slices.Max(held))/float64(rows) + float64(t.plan.rowBytes())
 	return nil
 }
 
@@ -209,7 +177,7 @@ func (t *trial) decideBySlope(c *Choice) {
 	c.Source = ChosenByTrial
 	of := "rows"
 	if t.sample == nil {
-		of = "zeros, as " + t.unable.Error()
+		of = "ones, as " + t.unable.Error()
 	}
 	measured := fmt.Sprintf("measured with batches of %s to %s %s", humanize.Comma(int64(first.rows)), humanize.Comma(int64(last.rows)), of)
 	if t.base == t.first {

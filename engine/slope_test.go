@@ -155,7 +155,7 @@ func TestBatchesFitCaches(t *testing.T) {
 		want   string
 	}{
 		{"rows of the input", []int{16, 64}, nil, "measured with batches of 16 to 64 rows"},
-		{"zeros in their place", nil, errors.New("rows are dear"), "zeros, as rows are dear"},
+		{"ones in their place", nil, errors.New("rows are dear"), "ones, as rows are dear"},
 	} {
 		s, err := plan.openScoring(lib, 1)
 		if err != nil {
@@ -185,8 +185,8 @@ func TestBatchesFitCaches(t *testing.T) {
 	}
 }
 
-// An input whose size rows decide cannot be made of zeros, and the default stays.
-func TestZerosOfNoSize(t *testing.T) {
+// Rows of texts are not made, and the default stays.
+func TestNoMadeTexts(t *testing.T) {
 	lib := orttest.Library(t)
 	opts := sampleRun(t, "flights_linear", 1)
 	opts.Kernels = KernelsONNXRuntime
@@ -198,13 +198,59 @@ func TestZerosOfNoSize(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan.Binding.Bindings[0].Input.Shape = models.Shape{{Size: -1}, {Size: -1}}
+	plan.Binding.Bindings[0].Input.Elem = models.String
 	trial := &trial{plan: plan, scoring: s, workers: 2, base: 4096, first: 4096, cpu: true, dear: true, unable: errors.New("rows are dear"), most: trialMost}
 	choice := Choice{BatchRows: 4096, Reason: "the default"}
 	if err := trial.try(t.Context(), s, &choice); err != nil || choice.BatchRows != 4096 || !strings.HasPrefix(choice.Reason, "the default; rows are dear") {
 		t.Errorf("try() = %v, %+v; want the default", err, choice)
 	}
 	trial.close()
+	if err := errors.Join(s.close(), plan.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A model that holds megabytes of a row gets no more rows a batch than memory is there for, of few
+// rows, too, and what it holds counts as its memory. Such are encoders of words, whose inputs are small.
+func TestBatchesAreBounded(t *testing.T) {
+	const wide = 1 << 20
+	g := onnxtest.Graph(
+		onnxtest.Values(onnxtest.Tensor("month", pb.TensorProto_INT64, "N", 1)),
+		onnxtest.Values(onnxtest.Tensor("most", pb.TensorProto_INT64, "N", 1)),
+		onnxtest.Node("Mod", onnxtest.Names("w", "month"), onnxtest.Names("all")),
+		onnxtest.Node("ReduceMax", onnxtest.Names("all"), onnxtest.Names("most"), onnxtest.Ints("axes", 1), onnxtest.Int("keepdims", 1)))
+	g.Initializer = append(g.Initializer, onnxtest.Int64s("w", []int64{1, wide}, slices.Repeat([]int64{1}, wide)...))
+	opts := sampleRun(t, "flights_linear", 1)
+	opts.Model = onnxtest.Write(t, onnxtest.Model(g))
+	lib := orttest.Library(t)
+	plan, err := NewPlan(context.Background(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if before := plan.footprint().estimate(plan.allotment()).Activations; before > 1<<20 {
+		t.Errorf("before a session is open it is thought to hold %d bytes", before)
+	}
+	plan.loadDeaths = 1 // so that there is no trial
+	s, err := plan.openScoring(lib, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	memory := func(rows int) ExplainedMemory {
+		a := plan.allotment()
+		a.BatchRows = rows
+		return plan.footprint().estimate(a)
+	}
+	for _, want := range []int{2, 1} {
+		choice := Choice{BatchRows: 4096, Workers: 2, Reason: "the default"}
+		plan.boundBatch(t.Context(), s, &choice)
+		if choice.BatchRows != want || !strings.Contains(choice.Reason, "hold 8.0 MiB of a row") {
+			t.Errorf("with a limit of %d: %+v; want %d rows", plan.limit, choice, want)
+		}
+		plan.limit = memory(1).Total
+	}
+	if held := memory(4).Activations; held < 2*4*8*wide {
+		t.Errorf("it is thought to hold %d bytes; want 8 MiB of each row", held)
+	}
 	if err := errors.Join(s.close(), plan.Close()); err != nil {
 		t.Error(err)
 	}

@@ -64,7 +64,7 @@ func (t *trial) measure(ctx context.Context, started time.Time) error {
 	t.reading.Wait()
 	switch {
 	case t.dear:
-		if err := t.measureZeros(ctx); err != nil {
+		if err := t.measureMade(ctx); err != nil {
 			return err
 		}
 	case len(t.slope) > 0:
