@@ -57,7 +57,7 @@ func takesColumns(operator string, fma bool) bool {
 // that say where columns lie (ort.Columns), in place of matrices. Predictions have the
 // same bits. m is not changed.
 func TakeColumns(m *Model, inputs []bool) (*Model, error) {
-	taken, _, err := m.reparsed(func(m *Model, p *onnxpb.ModelProto) (changed bool, err error) {
+	taken, _, err := m.reparsed(func(m *Model, p *parsedModel) (changed bool, err error) {
 		m.Inputs = slices.Clone(m.Inputs)
 		for i := range m.Inputs {
 			if !inputs[i] {

@@ -2,7 +2,6 @@ package models
 
 import (
 	"maps"
-	"math"
 
 	"github.com/millrace/millrace/models/onnxpb"
 )
@@ -29,7 +28,8 @@ const (
 )
 
 // forest is a tree ensemble of ai.onnx.ml, simplified: four kinds of splits, no
-// node that no row reaches, nothing shared between branches but in chains.
+// node that no row reaches, nothing shared between branches but in chains. Its trees are
+// in the layout alone: each was written there when it was read.
 type forest struct {
 	width     int // columns that an input must have
 	targets   int
@@ -37,7 +37,9 @@ type forest struct {
 	transform uint32 // 0 none, 1 logistic, 2 softmax, 3 softmax of what is not zero
 	base      []float32
 	has       []bool // by target: some tree adds to it whatever the row; else none does
-	trees     []decisionTree
+	trees     int
+	leaves    int
+	layout    forestLayout
 
 	classifier, binary, positive bool
 	labels                       ClassLabels
@@ -45,15 +47,6 @@ type forest struct {
 
 // logistic is a transform of forest.
 const logistic = 1
-
-// decisionTree's nodes lie root first, each followed by its true side and then
-// its false side.
-type decisionTree struct {
-	nodes   []treeNode
-	leaves  int
-	targets []int       // ids, ascending
-	values  [][]float32 // by target, then leaf
-}
 
 type treeNode struct {
 	kind      splitKind
@@ -100,15 +93,15 @@ func with[K comparable, V any](a, b map[K]V) map[K]V {
 	return all
 }
 
-// weights are the attributes that give leaves their values.
+// weights are the attributes that give leaves their values, all of one length.
 type weights struct {
-	targets, nodes, trees []int64
-	values                []float32
+	targets, nodes, trees intList
+	values                floatList
 }
 
-// readForest reads the attributes of an ensemble; false for one that is not
+// readForest reads the attributes of an ensemble, whose lists may be apart; false for one that is not
 // understood in full, or whose finish is not one of the known ones.
-func readForest(n *onnxpb.NodeProto, classifier bool, shared sharedSides) (*forest, bool) {
+func readForest(n *onnxpb.NodeProto, apart lists, classifier bool, shared sharedSides) (*forest, bool) {
 	known, prefix := regressorAttributes, "target"
 	if classifier {
 		known, prefix = classifierAttributes, "class"
@@ -119,29 +112,26 @@ func readForest(n *onnxpb.NodeProto, classifier bool, shared sharedSides) (*fore
 	}
 	f := &forest{classifier: classifier, base: a["base_values"].GetFloats()}
 	w := weights{
-		targets: a[prefix+"_ids"].GetInts(), nodes: a[prefix+"_nodeids"].GetInts(), trees: a[prefix+"_treeids"].GetInts(),
-		values: a[prefix+"_weights"].GetFloats(),
+		targets: apart.ints(a[prefix+"_ids"]), nodes: apart.ints(a[prefix+"_nodeids"]), trees: apart.ints(a[prefix+"_treeids"]),
+		values: apart.floats(a[prefix+"_weights"]),
 	}
-	if len(w.targets) != len(w.values) || len(w.nodes) != len(w.values) || len(w.trees) != len(w.values) || anyNaN(w.values) || anyNaN(f.base) {
+	if w.targets.len != w.values.len || w.nodes.len != w.values.len || w.trees.len != w.values.len || anyNaN(f.base) {
 		return nil, false
 	}
 	if classifier {
-		ok = f.classes(a, &w)
+		ok = f.classes(a, w)
 	} else {
 		ok = f.regression(a)
 	}
 	if !ok || f.targets > maxForestTargets {
 		return nil, false
 	}
-	r, ok := newForestReader(f, a, &w)
+	r, ok := newForestReader(f, a, apart, w)
 	if !ok {
 		return nil, false
 	}
 	r.shared = shared
-	if !r.read() || !f.alwaysOrNever() {
-		return nil, false
-	}
-	return f, true
+	return f, r.read()
 }
 
 // regression reads how a regressor's scores become its outputs. What ONNX
@@ -166,7 +156,7 @@ func (f *forest) regression(a map[string]*onnxpb.AttributeProto) bool {
 
 // classes reads how a classifier's scores become its outputs. With two classes
 // ONNX Runtime has several ways; those with base values for both are left to it.
-func (f *forest) classes(a map[string]*onnxpb.AttributeProto, w *weights) bool {
+func (f *forest) classes(a map[string]*onnxpb.AttributeProto, w weights) bool {
 	f.labels = ClassLabels{Ints: a["classlabels_int64s"].GetInts()}
 	if text := a["classlabels_strings"].GetStrings(); len(text) > 0 {
 		if len(f.labels.Ints) > 0 {
@@ -192,63 +182,33 @@ func (f *forest) classes(a map[string]*onnxpb.AttributeProto, w *weights) bool {
 	if f.targets > 2 {
 		return len(f.base) == 0 || len(f.base) == f.targets
 	}
-	ids := map[int64]bool{}
+	var seen [2]bool
 	f.positive = true
-	for i, id := range w.targets {
-		ids[id] = true
-		f.positive = f.positive && !(w.values[i] < 0)
+	var ids [256]int32
+	var values [256]float32
+	for left := w.values.len; left > 0; left -= len(ids) {
+		n := min(left, len(ids))
+		w.targets.read(ids[:n])
+		w.values.read(values[:n])
+		for i, id := range ids[:n] {
+			if id < 0 || id > 1 {
+				return false
+			}
+			seen[id] = true
+			f.positive = f.positive && !(values[i] < 0)
+		}
 	}
-	f.binary = len(ids) == 1
+	f.binary = seen[0] != seen[1]
 	if !f.binary && len(f.labels.Ints) > 0 {
 		f.labels.Ints = []int64{0, 1} // whatever the labels are, ONNX Runtime gives these
 	}
 	// Scores of the first class alone, none of them negative, are probabilities
 	// already: ONNX Runtime 1.24 does not transform them, 1.31 does.
-	if f.binary && ids[0] && f.positive && f.transform == logistic {
+	if f.binary && seen[0] && f.positive && f.transform == logistic {
 		return false
 	}
 	return len(f.base) <= 1
 }
-
-// alwaysOrNever fills has. A target that some rows' leaves have a value for and
-// others' have not makes ONNX Runtime's finish differ from row to row.
-func (f *forest) alwaysOrNever() bool {
-	f.has = make([]bool, f.targets)
-	some := make([]bool, f.targets)
-	for i := range f.trees {
-		t := &f.trees[i]
-		for k, id := range t.targets {
-			some[id] = true
-			if !missesLeaf(t.values[k]) {
-				f.has[id] = true
-			}
-		}
-	}
-	adds := false
-	for id := range some {
-		if some[id] && !f.has[id] {
-			return false
-		}
-		adds = adds || some[id]
-	}
-	// Nothing may be left for a leaf that has no value of a target but to add 0.
-	for i := range f.trees {
-		for _, values := range f.trees[i].values {
-			for j, v := range values {
-				if v != v {
-					values[j] = 0
-				}
-			}
-		}
-	}
-	return adds
-}
-
-// missing marks, until alwaysOrNever, a leaf without a value of a target; values
-// themselves are never NaN.
-var missing = float32(math.NaN())
-
-func missesLeaf(values []float32) bool { return anyNaN(values) }
 
 func anyNaN(values []float32) bool {
 	for _, v := range values {

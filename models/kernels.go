@@ -45,7 +45,7 @@ func (m *Model) hasReplaceable() bool {
 }
 
 // withCPUKernels is the rewriter of UseKernels.
-func withCPUKernels(m *Model, p *onnxpb.ModelProto) (changed bool, err error) {
+func withCPUKernels(m *Model, p *parsedModel) (changed bool, err error) {
 	return withKernels(m, p, func(r *kernelRewriter) {
 		r.trees(inChains)
 		r.chains()
@@ -54,15 +54,15 @@ func withCPUKernels(m *Model, p *onnxpb.ModelProto) (changed bool, err error) {
 }
 
 // withDeviceKernels leaves out what has no CUDA kernel: dense layers.
-func withDeviceKernels(m *Model, p *onnxpb.ModelProto) (changed bool, err error) {
+func withDeviceKernels(m *Model, p *parsedModel) (changed bool, err error) {
 	return withKernels(m, p, func(r *kernelRewriter) {
 		r.trees(copied)
 		r.chains()
 	})
 }
 
-func withKernels(m *Model, p *onnxpb.ModelProto, replace func(*kernelRewriter)) (changed bool, err error) {
-	if !rewritable(p) {
+func withKernels(m *Model, p *parsedModel, replace func(*kernelRewriter)) (changed bool, err error) {
+	if !rewritable(p.ModelProto) {
 		return false, nil
 	}
 	r := newKernelRewriter(p, m.folder)
@@ -113,6 +113,7 @@ func replaceable(o Operator) bool {
 // kernelRewriter replaces nodes of one graph.
 type kernelRewriter struct {
 	graph    *onnxpb.GraphProto
+	apart    lists
 	opset    int64  // of ai.onnx; 0: none
 	mlOpset  int64  // of ai.onnx.ml
 	folder   string // of external data
@@ -123,10 +124,10 @@ type kernelRewriter struct {
 	rewrites []string
 }
 
-func newKernelRewriter(p *onnxpb.ModelProto, folder string) *kernelRewriter {
+func newKernelRewriter(p *parsedModel, folder string) *kernelRewriter {
 	g := p.GetGraph()
 	r := &kernelRewriter{
-		graph: g, opset: plainOpset(p), mlOpset: mlOpset(p), folder: folder, tracer: newTracer(g), used: countUses(g), isOutput: map[string]bool{},
+		graph: g, apart: p.apart, opset: plainOpset(p.ModelProto), mlOpset: mlOpset(p.ModelProto), folder: folder, tracer: newTracer(g), used: countUses(g), isOutput: map[string]bool{},
 		types: typesOf(g),
 	}
 	for _, o := range g.GetOutput() {

@@ -136,11 +136,12 @@ func (f *leafFolder) oneTree(n *onnxpb.NodeProto) ([]float32, bool) {
 	if len(n.GetInput()) != 1 || !f.isFloat32(n.GetInput()[0]) {
 		return nil, false
 	}
-	if ids := attribute(n, "nodes_treeids").GetInts(); len(ids) == 0 || ids[0] != ids[len(ids)-1] {
+	if _, one := runsOf(f.apart.ints(attribute(n, "nodes_treeids")), 1); !one {
 		return nil, false // at a glance: reading a large forest takes long
 	}
-	forest, ok := readForest(n, false, copied)
-	if !ok || forest.targets != 1 || len(forest.trees) != 1 || len(forest.base) > 0 || forest.average || forest.transform != 0 {
+	f.apart.whole(n)
+	forest, ok := readForest(n, nil, false, copied)
+	if !ok || forest.targets != 1 || forest.trees != 1 || len(forest.base) > 0 || forest.average || forest.transform != 0 {
 		return nil, false
 	}
 	seen := map[int64]bool{}

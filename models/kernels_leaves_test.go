@@ -75,7 +75,7 @@ func TestFoldLeaves(t *testing.T) {
 		}, []float32{4, 7}},
 	} {
 		p := leafGraph(c.nodes)
-		if said := foldLeaves(newKernelRewriter(p, "")); len(said) != 1 {
+		if said := foldLeaves(newKernelRewriter(inOne(p), "")); len(said) != 1 {
 			t.Errorf("%s: said %q; want one line", name, said)
 			continue
 		}
@@ -91,7 +91,7 @@ func TestFoldLeaves(t *testing.T) {
 		if features[0] != 1 || features[3] != 0 {
 			t.Errorf("%s: features %v; want 1 of the first tree, and of the second column 0, the second of those it is given", name, features)
 		}
-		if _, ok := readForest(n, false, inChains); !ok {
+		if _, ok := readForest(n, nil, false, inChains); !ok {
 			t.Errorf("%s: it is no ensemble that kernels take", name)
 		}
 	}
@@ -139,11 +139,11 @@ func TestFoldLeavesLeaves(t *testing.T) {
 	attribute(cases["NaN"].Graph.Node[1], "target_weights").Floats[0] = -1
 	for name, p := range cases {
 		before := len(p.Graph.Node)
-		if said := foldLeaves(newKernelRewriter(p, "")); len(said) > 0 || len(p.Graph.Node) != before {
+		if said := foldLeaves(newKernelRewriter(inOne(p), "")); len(said) > 0 || len(p.Graph.Node) != before {
 			t.Errorf("%s: %s", name, strings.Join(said, "\n"))
 		}
 	}
-	if said := foldLeaves(newKernelRewriter(plain(), "")); len(said) == 0 {
+	if said := foldLeaves(newKernelRewriter(inOne(plain()), "")); len(said) == 0 {
 		t.Error("nothing was folded where nothing is odd")
 	}
 }
@@ -163,7 +163,7 @@ func TestFoldLeavesIsBounded(t *testing.T) {
 		p := chain.Regressor(3, 1)
 		p.Graph.Node[0].Output = onnxtest.Names("a")
 		p.Graph.Node = append(p.Graph.Node, onnxtest.Node("Sum", slices.Repeat(onnxtest.Names("a"), times), onnxtest.Names("y")))
-		if said := foldLeaves(newKernelRewriter(p, "")); len(said) != want {
+		if said := foldLeaves(newKernelRewriter(inOne(p), "")); len(said) != want {
 			t.Errorf("%d times: %q; want %d lines", times, said, want)
 		}
 	}
@@ -173,7 +173,7 @@ func TestFoldLeavesIsBounded(t *testing.T) {
 func TestFoldLeavesKeepsWhatIsNeeded(t *testing.T) {
 	p := leafGraph(func(in, out string) []*pb.NodeProto { return []*pb.NodeProto{step("Neg", in, out)} })
 	p.Graph.Output = append(p.Graph.Output, onnxtest.Tensor("a1", pb.TensorProto_FLOAT, "N", 1))
-	foldLeaves(newKernelRewriter(p, ""))
+	foldLeaves(newKernelRewriter(inOne(p), ""))
 	left := make([]string, 0, len(p.Graph.Node))
 	for _, n := range p.Graph.Node {
 		left = append(left, n.GetOutput()[0])
@@ -182,3 +182,5 @@ func TestFoldLeavesKeepsWhatIsNeeded(t *testing.T) {
 		t.Errorf("nodes of %q are left; want those of a0, a1 and y", left)
 	}
 }
+
+func inOne(p *pb.ModelProto) *parsedModel { return &parsedModel{ModelProto: p} }

@@ -22,7 +22,7 @@ func (r *kernelRewriter) trees(shared sharedSides) {
 			continue
 		}
 		was := n.GetOpType()
-		f, ok := readForest(n, classifier, shared)
+		f, ok := readForest(n, r.apart, classifier, shared)
 		if !ok {
 			continue
 		}
@@ -38,11 +38,7 @@ func (r *kernelRewriter) trees(shared sharedSides) {
 			n.OpType = new("TreesClassifierInt64")
 			n.Attribute = append(n.Attribute, bytesAttribute("labels", encodeInts(f.labels.Ints)))
 		}
-		leaves := 0
-		for i := range f.trees {
-			leaves += f.trees[i].leaves
-		}
-		r.say("%s of %.80q (%d trees, %d leaves) runs on millrace's kernel", was, n.GetOutput()[outputs-1], len(f.trees), leaves)
+		r.say("%s of %.80q (%d trees, %d leaves) runs on millrace's kernel", was, n.GetOutput()[outputs-1], f.trees, f.leaves)
 	}
 }
 

@@ -22,7 +22,7 @@ func KeepLabels(m *Model) (*Model, error) {
 	return kept, err
 }
 
-func withLabels(m *Model, p *onnxpb.ModelProto) (changed bool, err error) {
+func withLabels(m *Model, p *parsedModel) (changed bool, err error) {
 	lost := map[string]any{}
 	for i, found := range outputLabels(p.GetGraph(), m.Outputs) {
 		l, ok := m.OutputLabels(i)

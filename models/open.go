@@ -11,10 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-
-	"google.golang.org/protobuf/proto"
-
-	"github.com/millrace/millrace/models/onnxpb"
 )
 
 // Limits of Open where the options do not say otherwise. A protobuf message
@@ -68,7 +64,7 @@ func Open(path string, opts Options) (*Model, error) {
 }
 
 // openFile is Open, and gives the parsed form too.
-func openFile(path string, opts Options) (*Model, *onnxpb.ModelProto, error) {
+func openFile(path string, opts Options) (*Model, *parsedModel, error) {
 	opts.EnsureDefaults()
 	data, err := read(&path, opts)
 	if err != nil {
@@ -97,7 +93,7 @@ func read(path *string, opts Options) ([]byte, error) {
 }
 
 // openBytes gives the model and its parsed form.
-func openBytes(path string, data []byte, opts Options) (*Model, *onnxpb.ModelProto, error) {
+func openBytes(path string, data []byte, opts Options) (*Model, *parsedModel, error) {
 	opts.EnsureDefaults()
 	digest := sha256.Sum256(data)
 	sum := hex.EncodeToString(digest[:])
@@ -126,7 +122,7 @@ func checkPin(pin, own string, m *Model) error {
 }
 
 // checked is openBytes without a look at what is pinned. sum is the digest of data.
-func checked(path, sum string, data []byte, opts Options) (*Model, *onnxpb.ModelProto, error) {
+func checked(path, sum string, data []byte, opts Options) (*Model, *parsedModel, error) {
 	p, err := parse(data, opts)
 	if err != nil {
 		return nil, nil, err
@@ -144,7 +140,7 @@ func checked(path, sum string, data []byte, opts Options) (*Model, *onnxpb.Model
 		GraphName:       p.GetGraph().GetName(),
 		Doc:             firstOf(p.GetDocString(), p.GetGraph().GetDocString()),
 		Metadata:        map[string]string{},
-		Opsets:          opsetsOf(p),
+		Opsets:          opsetsOf(p.ModelProto),
 		data:            data,
 	}
 	if !strings.Contains(path, "://") {
@@ -153,7 +149,7 @@ func checked(path, sum string, data []byte, opts Options) (*Model, *onnxpb.Model
 	for _, e := range p.GetMetadataProps() {
 		m.Metadata[e.GetKey()] = e.GetValue()
 	}
-	c := newChecker(p, opts)
+	c := newChecker(p.ModelProto, opts)
 	if err := c.model(); err != nil {
 		return nil, nil, err
 	}
@@ -173,7 +169,7 @@ func checked(path, sum string, data []byte, opts Options) (*Model, *onnxpb.Model
 
 // parse turns bytes into messages, after a walk over the wire format has shown
 // that the result is bounded.
-func parse(data []byte, opts Options) (*onnxpb.ModelProto, error) {
+func parse(data []byte, opts Options) (*parsedModel, error) {
 	if len(data) == 0 {
 		return nil, damagedf("the file is empty")
 	}
@@ -183,8 +179,8 @@ func parse(data []byte, opts Options) (*onnxpb.ModelProto, error) {
 	if err := scan(data, opts); err != nil {
 		return nil, err
 	}
-	p := new(onnxpb.ModelProto)
-	if err := (proto.UnmarshalOptions{RecursionLimit: maxMessageDepth + 1}).Unmarshal(data, p); err != nil {
+	p, err := unmarshal(data)
+	if err != nil {
 		return nil, damagedf("%s", err)
 	}
 	switch {

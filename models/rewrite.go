@@ -51,12 +51,12 @@ func OpenRewritten(path string, opts Options, do Rewrites) (*Model, error) {
 
 // rewriter changes a parsed graph, and notes in m, a copy of the graph's model,
 // what else of it is different then.
-type rewriter func(m *Model, p *onnxpb.ModelProto) (changed bool, err error)
+type rewriter func(m *Model, p *parsedModel) (changed bool, err error)
 
 // reparsed gives the model rewritten, or m itself where nothing changes.
 func (m *Model) reparsed(do rewriter) (*Model, bool, error) {
-	p := new(onnxpb.ModelProto)
-	if err := proto.Unmarshal(m.data, p); err != nil {
+	p, err := unmarshal(m.data)
+	if err != nil {
 		return nil, false, fmt.Errorf("model %s: %w", m.Path, damagedf("%s", err))
 	}
 	return m.rewritten(p, do)
@@ -64,7 +64,7 @@ func (m *Model) reparsed(do rewriter) (*Model, bool, error) {
 
 // rewritten gives the model after the rewriters, which change p, the parsed form
 // of its graph; m itself where none does.
-func (m *Model) rewritten(p *onnxpb.ModelProto, do ...rewriter) (_ *Model, changed bool, err error) {
+func (m *Model) rewritten(p *parsedModel, do ...rewriter) (_ *Model, changed bool, err error) {
 	n := *m
 	for _, rewrite := range do {
 		did, err := rewrite(&n, p)
@@ -76,10 +76,11 @@ func (m *Model) rewritten(p *onnxpb.ModelProto, do ...rewriter) (_ *Model, chang
 	if !changed {
 		return m, false, nil
 	}
-	if n.data, err = (proto.MarshalOptions{Deterministic: true}).Marshal(p); err != nil {
+	p.whole()
+	if n.data, err = (proto.MarshalOptions{Deterministic: true}).Marshal(p.ModelProto); err != nil {
 		return nil, false, fmt.Errorf("model %s: rewrite: %w: %w", m.Path, ErrModel, err)
 	}
-	if err := n.recheck(p); err != nil {
+	if err := n.recheck(p.ModelProto); err != nil {
 		return nil, false, fmt.Errorf("model %s: rewrite: %w", m.Path, err)
 	}
 	return &n, true, nil

@@ -50,8 +50,8 @@ func (m *Model) hasML() bool {
 
 // withMLTensors is the rewriter of MLToTensors; it appends to left.
 func withMLTensors(opts MLTensors, left *[]string) rewriter {
-	return func(m *Model, p *onnxpb.ModelProto) (changed bool, err error) {
-		if !rewritable(p) {
+	return func(m *Model, p *parsedModel) (changed bool, err error) {
+		if !rewritable(p.ModelProto) {
 			leaveAll(left)
 			return false, nil
 		}
@@ -59,14 +59,14 @@ func withMLTensors(opts MLTensors, left *[]string) rewriter {
 		if opts.DropLabels {
 			rewrites = append(rewrites, dropLabels(m, p.GetGraph())...)
 		}
-		r := newMLRewriter(p)
+		r := newMLRewriter(p.ModelProto)
 		r.run(isML, r.replace)
 		*left = append(*left, r.left...)
 		rewrites = append(rewrites, r.rewrites...)
 		if len(rewrites) == 0 {
 			return false, nil
 		}
-		importTensors(m, p, r.opset)
+		importTensors(m, p.ModelProto, r.opset)
 		m.Rewrites = slices.Concat(m.Rewrites, rewrites)
 		return true, nil
 	}

@@ -54,7 +54,7 @@ var treeOperators = map[string]bool{"TreeEnsembleRegressor": true, "TreeEnsemble
 
 // withTensorTrees is the rewriter of TreesToTensors.
 func withTensorTrees(opts TensorTrees, left *[]string) rewriter {
-	return func(m *Model, p *onnxpb.ModelProto) (changed bool, err error) {
+	return func(m *Model, p *parsedModel) (changed bool, err error) {
 		switch opts.Form {
 		case "":
 			opts.Form = FormAuto
@@ -62,17 +62,18 @@ func withTensorTrees(opts TensorTrees, left *[]string) rewriter {
 		default:
 			return false, fmt.Errorf("%w: trees have no form %q", ErrModel, opts.Form)
 		}
-		if !rewritable(p) {
+		if !rewritable(p.ModelProto) {
 			leaveAll(left)
 			return false, nil
 		}
-		w := newTreeRewriter(p, opts)
+		p.whole()
+		w := newTreeRewriter(p.ModelProto, opts)
 		w.run(isTreeNode, w.replace)
 		*left = append(*left, w.left...)
 		if len(w.rewrites) == 0 {
 			return false, nil
 		}
-		importTensors(m, p, w.opset)
+		importTensors(m, p.ModelProto, w.opset)
 		m.Rewrites = slices.Concat(m.Rewrites, w.rewrites)
 		m.rowElements = max(m.rowElements, w.most)
 		return true, nil

@@ -130,7 +130,7 @@ func (s *treeSource) readNodes(a map[string]*onnxpb.AttributeProto, elem Element
 	s.nodes = make([]sourceNode, n)
 	all := make([]splitMode, n)
 	for i, text := range modes {
-		mode, ok := splitModes[string(text)]
+		mode, ok := splitModeOf(text)
 		if !ok || trees[i] < 0 || trees[i] > math.MaxInt32 || ids[i] < 0 || ids[i] >= int64(n) || features[i] >= maxForestWidth || mode != modeLeaf && features[i] < 0 {
 			return false
 		}
@@ -148,12 +148,12 @@ func (s *treeSource) readNodes(a map[string]*onnxpb.AttributeProto, elem Element
 			return false
 		}
 		seen[trees[first]] = true
-		children := make([][2]int, last-first)
+		children := make([][2]int32, last-first)
 		for i := range children {
-			children[i] = [2]int{int(s.nodes[first+i].onTrue), int(s.nodes[first+i].onFalse)}
+			children[i] = [2]int32{s.nodes[first+i].onTrue - int32(first), s.nodes[first+i].onFalse - int32(first)}
 		}
 		// Of what ONNX Runtime refuses to lay out, nothing is made to run.
-		if !laidOut(children, first, all) {
+		if !laidOut(children, all[first:last]) {
 			return false
 		}
 		s.roots = append(s.roots, int32(first))

@@ -142,7 +142,7 @@ func parsed(t *testing.T, k *Model) *pb.ModelProto {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p
+	return p.ModelProto
 }
 
 // The one Transpose stands first, over the ensemble's input.

@@ -32,8 +32,8 @@ func (m *Model) hasZipMap() bool {
 }
 
 // withoutZipMap is the rewriter of StripZipMap.
-func withoutZipMap(m *Model, p *onnxpb.ModelProto) (changed bool, err error) {
-	outputs := stripZipMaps(p)
+func withoutZipMap(m *Model, p *parsedModel) (changed bool, err error) {
+	outputs := stripZipMaps(p.ModelProto)
 	if len(outputs) == 0 {
 		return false, nil
 	}
