@@ -150,8 +150,8 @@ func TestEstimateOfParsedModels(t *testing.T) {
 		kernels Kernels
 		times   int64
 	}{
-		{"flights_mlp", KernelsAuto, parsedWeights},
-		{"flights_gbdt", KernelsAuto, parsedTrees},
+		{"flights_mlp", KernelsAuto, parsedOnce},
+		{"flights_gbdt", KernelsAuto, parsedOnce},
 		{"flights_gbdt", KernelsONNXRuntime, parsedTreesByORT},
 	} {
 		opts := sampleRun(t, test.model, 1)

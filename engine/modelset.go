@@ -171,11 +171,10 @@ func (p *Plan) fileBytes() (bytes int64) {
 }
 
 // What a file is as it is parsed, in multiples of its size, measured: weights are bytes
-// there and then; of trees the numbers take a byte or two in the file, and 8 when parsed.
-// ONNX Runtime takes about twice as much for its own operators as millrace, which replaces them.
+// there and then. Of trees the numbers take a byte or two in the file: millrace reads them from there, tree by
+// tree, and ONNX Runtime makes 8 bytes of each for its own operators.
 const (
-	parsedWeights    = 1
-	parsedTrees      = 7
+	parsedOnce       = 1
 	parsedTreesByORT = 13
 )
 
@@ -183,14 +182,9 @@ const (
 // a session, by ONNX Runtime: of the one that takes most, since they come one after the other.
 func (p *Plan) ParsedBytes() (bytes int64) {
 	for i := range p.models {
-		times := int64(parsedWeights)
-		for _, o := range p.models[i].Operators {
-			switch {
-			case o.Domain == models.KernelDomain && strings.HasPrefix(o.Name, "Trees"):
-				times = max(times, parsedTrees)
-			case strings.HasPrefix(o.Name, "TreeEnsemble"):
-				times = max(times, parsedTreesByORT)
-			}
+		times := int64(parsedOnce)
+		if slices.ContainsFunc(p.models[i].Operators, func(o models.Operator) bool { return strings.HasPrefix(o.Name, "TreeEnsemble") }) {
+			times = parsedTreesByORT
 		}
 		bytes = max(bytes, times*p.models[i].Bytes)
 	}

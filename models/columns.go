@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/millrace/millrace/models/onnxpb"
 )
 
@@ -22,8 +20,8 @@ func ColumnInputs(m *Model) ([]bool, error) {
 	if !m.ours || len(m.data) > maxColumnsModel {
 		return can, nil
 	}
-	p := new(onnxpb.ModelProto)
-	if err := proto.Unmarshal(m.data, p); err != nil {
+	p, err := unmarshal(m.data)
+	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", m.Path, damagedf("%s", err))
 	}
 	g := p.GetGraph()

@@ -121,8 +121,7 @@ func (b *treeBuilder) layOut() bool {
 // fill gives the leaves their values.
 func (b *treeBuilder) fill() {
 	w := &b.t.weights
-	b.filled = sized(b.filled, len(b.targets))
-	clear(b.filled)
+	clear(b.filled[:len(b.targets)])
 	values := b.f.layout.values(len(b.targets), len(b.leaves))
 	for j, i := range b.leaves {
 		for _, k := range w.order[w.first[i]:w.first[i+1]] {

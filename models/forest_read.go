@@ -180,7 +180,8 @@ func (r *forestReader) read() bool {
 	f := r.f
 	f.width, f.trees, f.has = 1, len(r.nodes), make([]bool, f.targets)
 	f.layout = newForestLayout(f.targets, len(r.nodes), r.ids.len, r.w.values.len)
-	r.b = treeBuilder{f: f, t: &r.t, shared: r.shared, weights: r.w.values.len, stamp: make([]int, f.targets), column: make([]int32, f.targets), some: make([]bool, f.targets)}
+	r.b = treeBuilder{f: f, t: &r.t, shared: r.shared, weights: r.w.values.len, stamp: make([]int, f.targets), column: make([]int32, f.targets), some: make([]bool, f.targets), filled: make([]int, f.targets)}
+	r.makeRoom()
 	for i, run := range r.nodes {
 		if !r.nextTree(int(run.n)) || !r.nextWeights(int(r.weights[i].n)) || !laidOut(r.t.children, r.t.modes) || !r.b.build() {
 			return false
@@ -189,24 +190,38 @@ func (r *forestReader) read() bool {
 	return r.b.alwaysOrNever()
 }
 
-// sized gives a list of a length, in its own memory where that is enough. What it held is lost.
-func sized[T any](list []T, n int) []T {
-	if cap(list) < n {
-		return make([]T, n)
+// makeRoom makes the tables as large as the largest tree needs them.
+func (r *forestReader) makeRoom() {
+	most := func(runs []treeRun) (n int32) {
+		for _, run := range runs {
+			n = max(n, run.n)
+		}
+		return n
 	}
-	return list[:n]
+	n, weights := most(r.nodes), most(r.weights)
+	r.at = make([]int32, n) // ids count up from 0 as a rule
+	r.t = sourceTree{
+		ids: make([]int32, n), features: make([]int32, n), values: make([]float32, n), modes: make([]splitMode, n), children: make([][2]int32, n),
+		weights: leafWeights{
+			nodes: make([]int32, weights), targets: make([]int32, weights), values: make([]float32, weights),
+			first: make([]int32, n+1), order: make([]int32, weights),
+		},
+	}
+	if r.missing.len > 0 {
+		r.t.missing = make([]int32, n)
+	}
+	r.b.leaves = make([]int32, 0, n/2+1)
 }
 
 // nextTree reads the nodes of the next tree.
 func (r *forestReader) nextTree(n int) bool {
 	t := &r.t
-	t.ids, t.features, t.values, t.modes = sized(t.ids, n), sized(t.features, n), sized(t.values, n), sized(t.modes, n)
-	t.children = sized(t.children, n)
+	t.ids, t.features, t.values, t.modes, t.children = t.ids[:n], t.features[:n], t.values[:n], t.modes[:n], t.children[:n]
 	r.ids.read(t.ids)
 	r.features.read(t.features)
 	r.values.read(t.values)
 	if r.missing.len > 0 {
-		t.missing = sized(t.missing, n)
+		t.missing = t.missing[:n]
 		r.missing.read(t.missing)
 	}
 	for i := range n {
@@ -264,7 +279,7 @@ func (r *forestReader) nextSides() bool {
 // leaf, or not there.
 func (r *forestReader) nextWeights(n int) bool {
 	nodes, w := len(r.t.ids), &r.t.weights
-	w.nodes, w.targets, w.values, w.order, w.first = sized(w.nodes, n), sized(w.targets, n), sized(w.values, n), sized(w.order, n), sized(w.first, nodes+1)
+	w.nodes, w.targets, w.values, w.order, w.first = w.nodes[:n], w.targets[:n], w.values[:n], w.order[:n], w.first[:nodes+1]
 	r.w.nodes.read(w.nodes)
 	r.w.targets.read(w.targets)
 	r.w.values.read(w.values)
@@ -281,9 +296,9 @@ func (r *forestReader) nextWeights(n int) bool {
 		w.first[i+1] += w.first[i]
 	}
 	// From the last on, each goes to the last free place of its node's, before which they are.
-	for i := len(w.nodes) - 1; i >= 0; i-- {
-		w.first[w.nodes[i]+1]--
-		w.order[w.first[w.nodes[i]+1]] = int32(i)
+	for i, node := range slices.Backward(w.nodes) {
+		w.first[node+1]--
+		w.order[w.first[node+1]] = int32(i)
 	}
 	copy(w.first, w.first[1:])
 	w.first[nodes] = int32(n)

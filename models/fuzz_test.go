@@ -23,7 +23,7 @@ func FuzzOpen(f *testing.F) {
 		sample(), onnxtest.Endless(), onnxtest.Identity(pb.TensorProto_STRING, "N"),
 		classifier(onnxtest.Values(onnxtest.Maps("p", pb.TensorProto_INT64)),
 			onnxtest.ZipMap("raw", "p", onnxtest.Ints("classlabels_int64s", 3, 1))),
-		chainOfAll(), layers(first(second("h"))...), stump().Regressor(3, 1), stump5(), stump().Classifier(3, onnxtest.Strings("classlabels_strings", "a", "b")),
+		chainOfAll(), layers(first(second("h"))...), woods(9).Regressor(300, 1), stump().Regressor(3, 1), stump5(), stump().Classifier(3, onnxtest.Strings("classlabels_strings", "a", "b")),
 	} {
 		f.Add(onnxtest.Bytes(f, m))
 	}

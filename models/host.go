@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/millrace/millrace/models/onnxpb"
 )
 
@@ -22,8 +20,8 @@ type HostNode struct {
 // give text. It is what is to be expected, and no placement: operators of ai.onnx
 // may lack a kernel for a type or a version, which a session's Placement tells.
 func HostNodes(m *Model) ([]HostNode, error) {
-	p := new(onnxpb.ModelProto)
-	if err := proto.Unmarshal(m.data, p); err != nil {
+	p, err := unmarshal(m.data)
+	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", m.Path, damagedf("%s", err))
 	}
 	f := hostFinder{types: typesOf(p.GetGraph()), text: map[string]bool{}}

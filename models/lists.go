@@ -8,10 +8,10 @@ import (
 	"github.com/millrace/millrace/models/onnxpb"
 )
 
-// parsedModel is a parsed model of which the long lists of tree ensembles are left in the file's
-// bytes: a number there is a byte or two and its tag, and 8 bytes in a Go slice; the name of a
-// node's mode 12 bytes, and 48. Who reads trees in their order takes them from there; who wants
-// the attributes themselves makes them whole first.
+// parsedModel is a parsed model of which the long lists of tree ensembles, and the layouts that
+// UseKernels makes of them, are left in the file's bytes. A number of a list is a byte or two and its
+// tag there, and 8 bytes in a Go slice; the name of a node's mode 12 bytes, and 48. Who reads trees in
+// their order takes them from there; who wants the attributes themselves makes them whole first.
 type parsedModel struct {
 	*onnxpb.ModelProto
 	apart lists
@@ -38,9 +38,12 @@ func unmarshal(data []byte) (*parsedModel, error) {
 }
 
 // whole puts every list into its attribute, as if none had been apart.
-func (p *parsedModel) whole() { p.apart.whole(p.GetGraph().GetNode()...) }
+func (p *parsedModel) whole() {
+	p.apart.whole(p.GetGraph().GetNode()...)
+	p.apart = nil // of nodes that were replaced
+}
 
-// whole puts the lists of nodes into their attributes. Texts share the file's bytes.
+// whole puts the lists of nodes into their attributes. Texts and layouts are the very bytes of the file.
 func (l lists) whole(nodes ...*onnxpb.NodeProto) {
 	if len(l) == 0 {
 		return
@@ -60,6 +63,8 @@ func (l lists) whole(nodes ...*onnxpb.NodeProto) {
 			case attributeFloats:
 				a.Floats = make([]float32, list.n)
 				r.floats(a.Floats)
+			case attributeBytes:
+				a.S = r.text()
 			case attributeTexts:
 				a.Strings = make([][]byte, list.n)
 				for i := range a.Strings {

@@ -72,6 +72,7 @@ func typeField(a *pb.AttributeProto) []byte {
 
 // writtenAs gives a model's bytes in which the lists of its first node are written otherwise.
 func writtenAs(tb testing.TB, p *pb.ModelProto, write func(a *pb.AttributeProto) []byte) []byte {
+	tb.Helper()
 	p = proto.CloneOf(p)
 	n := p.Graph.Node[0]
 	var raw []byte
@@ -162,10 +163,7 @@ func TestListsApart(t *testing.T) {
 		if kind != "classifier" { // whose 4,096 classes are too many
 			sameRewritten(t, kind+" as tensors", onnxtest.Bytes(t, p), withTensorTrees(TensorTrees{}, new([]string)))
 		}
-		sameRewritten(t, kind+" that stays", onnxtest.Bytes(t, p), func(_ *Model, p *parsedModel) (bool, error) {
-			p.ProducerName = new("another")
-			return true, nil
-		})
+		sameRewritten(t, kind+" that stays", onnxtest.Bytes(t, p), renamed)
 	}
 	// Whose leaves are put together.
 	sum := woods(1).Regressor(300, 1)
@@ -176,6 +174,35 @@ func TestListsApart(t *testing.T) {
 	if m, _ := use(t, sum); len(m.Rewrites) != 2 {
 		t.Errorf("rewrites of a sum are %q; want that of its leaves and of its trees", m.Rewrites)
 	}
+}
+
+// The layout that trees became is apart as well, when their model is rewritten again.
+func TestLayoutsApart(t *testing.T) {
+	k, _ := use(t, woods(9).Regressor(300, 1))
+	p, err := unmarshal(k.Data())
+	if err != nil || len(p.apart) != 1 {
+		t.Errorf("%d layouts are apart, %v; want one", len(p.apart), err)
+	}
+	sameWhole(t, k.Data())
+	sameWhole(t, twoLayouts(t))
+	sameRewritten(t, "a layout", k.Data(), renamed)
+}
+
+// twoLayouts are bytes of a model, made by nobody, in which an attribute has two values.
+func twoLayouts(tb testing.TB) []byte {
+	tb.Helper()
+	field := protowire.AppendTag(nil, attributeBytes, protowire.BytesType)
+	a := &pb.AttributeProto{Name: new("forest"), S: make([]byte, 2*leastApart)}
+	a.ProtoReflect().SetUnknown(protowire.AppendBytes(field, make([]byte, leastApart)))
+	n := &pb.NodeProto{OpType: new("TreesRegressor"), Domain: new(KernelDomain), Attribute: []*pb.AttributeProto{a}}
+	return onnxtest.Bytes(tb, &pb.ModelProto{Graph: &pb.GraphProto{Node: []*pb.NodeProto{n}}})
+}
+
+// renamed changes something else.
+func renamed(m *Model, p *parsedModel) (bool, error) {
+	m.ours = true
+	p.ProducerName = new("another")
+	return true, nil
 }
 
 // sameRewritten compares what a model is rewritten into with what it is without lists apart.
@@ -226,6 +253,7 @@ func FuzzLists(f *testing.F) {
 	for _, write := range encodings {
 		f.Add(writtenAs(f, woods(9).Regressor(300, 1), write))
 	}
+	f.Add(twoLayouts(f))
 	f.Fuzz(func(t *testing.T, data []byte) { sameWhole(t, data) })
 }
 

@@ -3,6 +3,7 @@ package models
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -17,9 +18,10 @@ const (
 
 // Field numbers of onnx-ml.proto.
 const (
-	modelGraph, graphNode                                         = 7, 1
-	nodeOpType, nodeAttribute, nodeDomain                         = 4, 5, 7
-	attributeName, attributeFloats, attributeInts, attributeTexts = 1, 7, 8, 9
+	modelGraph, graphNode                          = 7, 1
+	nodeOpType, nodeAttribute, nodeDomain          = 4, 5, 7
+	attributeName, attributeBytes                  = 1, 4
+	attributeFloats, attributeInts, attributeTexts = 7, 8, 9
 )
 
 // wireList is a repeated field in wire format, well formed.
@@ -88,18 +90,19 @@ func (r *wireReader) text() []byte {
 	r.skipTag()
 	text, n := protowire.ConsumeBytes(r.bytes)
 	r.bytes = r.bytes[n:]
-	return text[:len(text):len(text)]
+	return slices.Clip(text)
 }
 
-// cutter takes long lists of tree ensembles out of a model's main graph. A file may have the graph in
-// pieces, which the parser puts together: nodes are counted through all.
+// cutter takes long lists of tree ensembles out of a model's main graph, and layouts that
+// UseKernels put there. A file may have the graph in pieces, which the parser puts
+// together: nodes are counted through all.
 type cutter struct {
-	found []cutList
+	found []apartList
 	nodes int
 }
 
-// cutList is a list and the place of its attribute.
-type cutList struct {
+// apartList is a list and the place of its attribute.
+type apartList struct {
 	node, attribute int
 	list            wireList
 }
@@ -109,7 +112,14 @@ func (c *cutter) graph(b []byte) []byte { return replaced(b, graphNode, c.node) 
 func (c *cutter) node(b []byte) []byte {
 	node := c.nodes
 	c.nodes++
-	if len(b) < leastApart || !isEnsemble(b) {
+	if len(b) < leastApart {
+		return b
+	}
+	cut := cutList
+	switch domain, op := operatorOf(b); {
+	case domain == KernelDomain:
+		cut = cutLayout
+	case plainDomain(domain) != mlDomain || !strings.HasPrefix(op, "TreeEnsemble"):
 		return b
 	}
 	attribute := -1
@@ -117,15 +127,14 @@ func (c *cutter) node(b []byte) []byte {
 		attribute++
 		rest, list := cut(b)
 		if list.n > 0 {
-			c.found = append(c.found, cutList{node: node, attribute: attribute, list: list})
+			c.found = append(c.found, apartList{node: node, attribute: attribute, list: list})
 		}
 		return rest
 	})
 }
 
-// isEnsemble says that a node is a tree ensemble of ai.onnx.ml. Of a field that stands twice the last counts.
-func isEnsemble(node []byte) bool {
-	var domain, op string
+// operatorOf reads what a node is. Of a field that stands twice the last counts.
+func operatorOf(node []byte) (domain, op string) {
 	eachField(node, func(num protowire.Number, typ protowire.Type, content []byte, _, _ int) {
 		switch {
 		case typ != protowire.BytesType:
@@ -135,7 +144,7 @@ func isEnsemble(node []byte) bool {
 			op = string(content)
 		}
 	})
-	return plainDomain(domain) == mlDomain && strings.HasPrefix(op, "TreeEnsemble")
+	return domain, op
 }
 
 // eachField visits a message's fields, which lie from at to end; content is that of bytes. It stops
@@ -181,9 +190,29 @@ func replaced(b []byte, field protowire.Number, shorter func(content []byte) []b
 	return append(out, b[done:]...)
 }
 
-// cut takes an attribute's list out of it, where that is a long one of nodes or weights, and the only one.
+// cutLayout takes an attribute's bytes out of it.
+func cutLayout(attribute []byte) (rest []byte, list wireList) {
+	rest = attribute
+	times := 0
+	eachField(attribute, func(num protowire.Number, typ protowire.Type, content []byte, at, end int) {
+		if num != attributeBytes || typ != protowire.BytesType {
+			return
+		}
+		times++
+		if len(content) >= leastApart && attribute[at] < 0x80 {
+			rest = slices.Concat(attribute[:at], attribute[end:])
+			list = wireList{field: num, pieces: []piece{{bytes: attribute[at:end]}}, n: 1}
+		}
+	})
+	if times > 1 { // of which the parser takes the last
+		return attribute, wireList{}
+	}
+	return rest, list
+}
+
+// cutList takes an attribute's list out of it, where that is a long one of nodes or weights, and the only one.
 // Others, those of classes among them, are for all who look at a graph.
-func cut(attribute []byte) (rest []byte, list wireList) {
+func cutList(attribute []byte) (rest []byte, list wireList) {
 	if len(attribute) < leastApart {
 		return attribute, list
 	}

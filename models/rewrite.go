@@ -3,6 +3,7 @@ package models
 import (
 	"fmt"
 	"math"
+	"runtime"
 
 	"google.golang.org/protobuf/proto"
 
@@ -62,14 +63,18 @@ func (m *Model) reparsed(do rewriter) (*Model, bool, error) {
 	return m.rewritten(p, do)
 }
 
+// muchBytes is how large a file is whose bytes are worth the milliseconds that collecting them takes.
+const muchBytes = 32 << 20
+
 // rewritten gives the model after the rewriters, which change p, the parsed form
-// of its graph; m itself where none does.
+// of its graph; m itself where none does. From when it writes what they made m is not looked at: whose
+// caller does not go on with it needs no memory for the file's bytes any more.
 func (m *Model) rewritten(p *parsedModel, do ...rewriter) (_ *Model, changed bool, err error) {
 	n := *m
 	for _, rewrite := range do {
 		did, err := rewrite(&n, p)
 		if err != nil {
-			return nil, false, fmt.Errorf("model %s: %w", m.Path, err)
+			return nil, false, fmt.Errorf("model %s: %w", n.Path, err)
 		}
 		changed = changed || did
 	}
@@ -77,11 +82,14 @@ func (m *Model) rewritten(p *parsedModel, do ...rewriter) (_ *Model, changed boo
 		return m, false, nil
 	}
 	p.whole()
+	if n.data = nil; n.Bytes >= muchBytes {
+		runtime.GC()
+	}
 	if n.data, err = (proto.MarshalOptions{Deterministic: true}).Marshal(p.ModelProto); err != nil {
-		return nil, false, fmt.Errorf("model %s: rewrite: %w: %w", m.Path, ErrModel, err)
+		return nil, false, fmt.Errorf("model %s: rewrite: %w: %w", n.Path, ErrModel, err)
 	}
 	if err := n.recheck(p.ModelProto); err != nil {
-		return nil, false, fmt.Errorf("model %s: rewrite: %w", m.Path, err)
+		return nil, false, fmt.Errorf("model %s: rewrite: %w", n.Path, err)
 	}
 	return &n, true, nil
 }

@@ -4,8 +4,6 @@ import (
 	"math"
 	"slices"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/millrace/millrace/models/onnxpb"
 )
 
@@ -125,8 +123,8 @@ func (m *Model) TestsMembership() bool {
 	if !slices.ContainsFunc(m.Operators, func(o Operator) bool { return o.Domain == mlDomain && o.Name == "TreeEnsemble" }) {
 		return false // nearly all models, which are not parsed for it
 	}
-	p := new(onnxpb.ModelProto)
-	return proto.Unmarshal(m.data, p) == nil && slices.ContainsFunc(p.GetGraph().GetNode(), func(n *onnxpb.NodeProto) bool {
+	p, err := unmarshal(m.data)
+	return err == nil && slices.ContainsFunc(p.GetGraph().GetNode(), func(n *onnxpb.NodeProto) bool {
 		return isOp(n, mlDomain, "TreeEnsemble") && attribute(n, "membership_values") != nil
 	})
 }
