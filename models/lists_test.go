@@ -193,7 +193,7 @@ func twoLayouts(tb testing.TB) []byte {
 	tb.Helper()
 	field := protowire.AppendTag(nil, attributeBytes, protowire.BytesType)
 	a := &pb.AttributeProto{Name: new("forest"), S: make([]byte, 2*leastApart)}
-	a.ProtoReflect().SetUnknown(protowire.AppendBytes(field, make([]byte, leastApart)))
+	a.ProtoReflect().SetUnknown(protowire.AppendBytes(field, make([]byte, 8)))
 	n := &pb.NodeProto{OpType: new("TreesRegressor"), Domain: new(KernelDomain), Attribute: []*pb.AttributeProto{a}}
 	return onnxtest.Bytes(tb, &pb.ModelProto{Graph: &pb.GraphProto{Node: []*pb.NodeProto{n}}})
 }
