@@ -105,8 +105,9 @@ func (w *listing) several(ctx context.Context) error {
 		return w.sniff(ctx)
 	}
 	pattern := strings.Split(key, "/")
-	for _, element := range pattern {
-		if _, err := path.Match(element, ""); err != nil {
+	for i, element := range pattern {
+		pattern[i] = dataset.Pattern(element)
+		if _, err := path.Match(pattern[i], ""); err != nil {
 			return fmt.Errorf("%w: %q is no pattern", ErrURI, element)
 		}
 	}

@@ -75,7 +75,7 @@ func TestListAsFiles(t *testing.T) {
 	for _, input := range []string{
 		"flights", "flights/", "flights.parquet", "flights/date=2026-11-21/a.parquet", "flights/date=2026-11-22",
 		"flights/*", "flights/*.parquet", "flights/date=*", "flights/date=*/*.parquet", "flights/date=2026-1[12]-*/*", "flights/date=2026-11-2?/a.parquet",
-		"flights/**", "flights/**/a.parquet", "**/c.arrow", "[^l]*", "flights/_*/*.parquet", "flights/date=2026-11-22/_*", "flights/**/*",
+		"flights/**", "flights/**/a.parquet", "**/c.arrow", "[^l]*", "[!l]*", "flights/_*/*.parquet", "flights/date=2026-11-22/_*", "flights/**/*",
 		"text", "text/*", "text/*.csv", "text/day=*", "text as csv", "text/ as jsonl", "text/* as csv", "flights as csv",
 		"odd/a[1].parquet", "odd/a[12].parquet", "odd/text", "odd", "none", "none/*", "flights/date=2026-11-22/_temporary", "flights/readme.txt", "flights/date=2026-11-2?",
 		"lake", "lake/delta", "lake/d*", "lake/delta/day=1", "lake/delta/*/*.parquet", "lake/delta/**", "lake/ice/", "lake/ice/data", "lake/**/*.parquet",

@@ -12,6 +12,26 @@ import (
 // hasMeta says whether a path has glob characters.
 func hasMeta(path string) bool { return strings.ContainsAny(path, `*?[\`) }
 
+// Pattern writes a pattern as path.Match has it, which takes "!" in "[!a-z]" for one of the
+// characters, where it means all others to shells, Python and DuckDB.
+func Pattern(pattern string) string {
+	out, class := []byte(pattern), false
+	for i := 0; i < len(out); i++ {
+		switch c := out[i]; {
+		case c == '\\':
+			i++
+		case class:
+			class = c != ']'
+		case c == '[':
+			class = true
+			if i+1 < len(out) && out[i+1] == '!' {
+				out[i+1] = '^'
+			}
+		}
+	}
+	return string(out)
+}
+
 // listGlob lists what a pattern matches; an empty result is not an error.
 func (a Lister) listGlob(pattern string) (Listing, error) {
 	clean := strings.Split(pattern, "/")
@@ -23,8 +43,9 @@ func (a Lister) listGlob(pattern string) (Listing, error) {
 		case elem == "" || elem == ".":
 		case elem == "**" && len(rest) > 0 && rest[len(rest)-1] == "**":
 		default:
+			elem = Pattern(elem)
 			if _, err := filepath.Match(elem, ""); err != nil {
-				return Listing{}, asInput(fmt.Errorf("glob %q: %q: %w", pattern, elem, err))
+				return Listing{}, asInput(fmt.Errorf("glob %q: %q: %w", pattern, clean[i], err))
 			}
 			rest = append(rest, elem)
 		}
