@@ -11,7 +11,7 @@ import (
 
 // Take copies the selected rows of a record batch into one of its own, which the caller
 // releases. Its error names a column of a type whose rows cannot be taken apart, such
-// as a union.
+// as list views of unions.
 func (s Selection) Take(record arrow.RecordBatch) (arrow.RecordBatch, error) {
 	rows := make([]int, 0, s.Count())
 	for row := range s.Rows {
@@ -83,6 +83,11 @@ func TakeRows[R rowNumber](a arrow.Array, rows []R) (arrow.Array, error) {
 	case arrow.FixedWidthDataType:
 		if len(data.Buffers()) == 2 && t.BitWidth()%8 == 0 {
 			return made(a, rows, takenFixed(buffer(data, 1), data.Offset(), t.BitWidth()/8, rows))
+		}
+	}
+	if holdsUnion(a.DataType()) {
+		if taken, ok, err := takenUnion(a, rows); ok || err != nil {
+			return taken, err
 		}
 	}
 	return joined(a, rows)
