@@ -18,6 +18,7 @@ import (
 	"github.com/millrace/millrace/io/duckdb"
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/io/lines"
+	"github.com/millrace/millrace/io/postgres"
 	"github.com/millrace/millrace/io/postgres/pgrows"
 	"github.com/millrace/millrace/io/query"
 	"github.com/millrace/millrace/io/spool"
@@ -72,7 +73,7 @@ func exitCode(err error) int {
 	case is(ledger.ErrInputChanged):
 		return exitInput
 	case is(engine.ErrUsage, jobfile.ErrJob, ledger.ErrOtherJob, ort.ErrLibrary, ort.ErrProvider, bench.ErrIncomparable, bench.ErrRecords,
-		secret.ErrGiven, lines.ErrOptions, query.ErrURI, query.ErrOrder, query.ErrStatement, duckdb.ErrNotBuilt):
+		secret.ErrGiven, lines.ErrOptions, query.ErrURI, query.ErrOrder, query.ErrStatement, postgres.ErrURI, duckdb.ErrNotBuilt):
 		return exitUsage
 	case is(ort.ErrOutOfMemory, ort.ErrDevice, engine.ErrMemory):
 		return exitDevice

@@ -199,6 +199,9 @@ func newRoot(s streams, common *commonOptions) *cobra.Command {
 			if err := applyEnvironment(cmd.Flags(), os.Environ(), allFlagNames(root)); err != nil {
 				return err
 			}
+			if err := checkPlaces(cmd.Flags()); err != nil {
+				return err
+			}
 			if err := common.validate(); err != nil {
 				return err
 			}
@@ -322,6 +325,35 @@ func applyEnvironment(flags *pflag.FlagSet, environ, known []string) error {
 			problems = append(problems, fmt.Errorf("environment: %s: %w", key, plainValue(err)))
 		}
 	}
+	if len(problems) > 0 {
+		return fmt.Errorf("%w: %w", engine.ErrUsage, errors.Join(problems...))
+	}
+	return nil
+}
+
+// checkPlaces refuses flags that name a file or folder by what may hold a secret, before it
+// becomes the name of anything. Of inputs, models and outputs of runs more is known where
+// they are read: a database's URI may hold a password.
+func checkPlaces(flags *pflag.FlagSet) error {
+	var problems []error
+	flags.Visit(func(f *pflag.Flag) {
+		kind, _ := pflag.UnquoteUsage(f)
+		switch {
+		case f.Name == "input", f.Name == "model" && f.Value.Type() != "string", f.Name == "output" && kind == "PATH":
+			return
+		case kind != "FILE" && kind != "FOLDER" && kind != "PATH":
+			return
+		}
+		places := []string{f.Value.String()}
+		if several, ok := f.Value.(pflag.SliceValue); ok {
+			places = several.GetSlice()
+		}
+		for _, place := range places {
+			if err := secret.In(place); err != nil {
+				problems = append(problems, fmt.Errorf("--%s: %w", f.Name, err))
+			}
+		}
+	})
 	if len(problems) > 0 {
 		return fmt.Errorf("%w: %w", engine.ErrUsage, errors.Join(problems...))
 	}
