@@ -37,13 +37,13 @@ const columns = 48
 // newHistogram lays the distribution of a run out, and that of the run before; nil where
 // there are no numbers.
 func newHistogram(id string, s, before *distribution.Summary) *histogram {
-	all := s.Bins()
-	if len(all) == 0 || s.Min == nil || s.Max == nil {
+	all := cut(s)
+	if len(all) == 0 {
 		return nil
 	}
 	var old []distribution.Bin
 	if before != nil && before.Min != nil && before.Max != nil {
-		old = before.Bins()
+		old = cut(before)
 	}
 	axis := newAxis(s, before)
 	now, was := axis.shares(all), axis.shares(old)
@@ -80,6 +80,19 @@ func newHistogram(id string, s, before *distribution.Summary) *histogram {
 		h.Note = strings.ToUpper(out[0][:1]) + strings.Join(out, ", ")[1:] + "."
 	}
 	return h
+}
+
+// cut gives the bins, the outer ones no wider than from the least value to the largest: one
+// score in every row is one bar. Without numbers there are none.
+func cut(s *distribution.Summary) []distribution.Bin {
+	if s.Min == nil || s.Max == nil {
+		return nil
+	}
+	bins := s.Bins()
+	for i := range bins {
+		bins[i].From, bins[i].To = max(bins[i].From, *s.Min), min(bins[i].To, *s.Max)
+	}
+	return bins
 }
 
 func place(v float64) string { return fmt.Sprintf("%.2f", v) }

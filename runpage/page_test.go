@@ -253,6 +253,9 @@ func TestPageOfLittle(t *testing.T) {
 		}, []string{"The run was stopped and continued: 2 starts.", "h1 400,000 r1", "150 k rows/s"}, "NaN"},
 		{"scores that are not numbers", func(a *Account) { a.Manifest.Predictions[0].NaNs = 4 }, []string{"score has 4 NaN and 0 infinite values.", "NaN 4 0"}, "%!"},
 		{"the same score in every row", func(a *Account) { a.Manifest.Predictions[0] = summaryOf(t, "score", 2, 2, 2) }, []string{"score is 2 in every row."}, "%!"},
+		{"the same score in every row that has one", func(a *Account) {
+			a.Manifest.Predictions[0] = summaryOf(t, "score", 2, math.NaN(), 2, math.Inf(-1))
+		}, []string{"score is 2 in all 2 rows that have a finite value."}, "every row"},
 		{"another model", func(a *Account) { a.Before.Model.SHA256 = strings.Repeat("f", 64) }, []string{"The model is another than in the run before, which was of churn.onnx (version 7, sha256 ffffffffffff…)."}, "%!"},
 		{"half the rows", func(a *Account) { a.Before.Ledger.Read = 2_000_000 }, []string{"The input has 1,000,000 rows, and had 2,000,000 in the run before (−50.0%)."}, "%!"},
 		{"models that are compared", func(a *Account) {
@@ -452,6 +455,10 @@ func TestHistogram(t *testing.T) {
 	}
 	if math.Abs(total-1) > 1e-9 {
 		t.Errorf("columns have %v of the rows; want all", total)
+	}
+	same := summaryOf(t, "same", 2, 2, 2)
+	if h := newHistogram("same", &same, nil); len(h.Columns) != 1 || h.Top != "100%" {
+		t.Errorf("one score in every row has the bars %v up to %s; want one of 100%%", h.Columns, h.Top)
 	}
 	p := summaryOf(t, "p", 0.1, 0.5, 0.9)
 	if a := newAxis(&p, nil); a.from != 0 || a.to != 1 {

@@ -297,8 +297,12 @@ func (a *Account) oddScores(strong func(string, ...any)) {
 			strong("%s has %s NaN and %s infinite values.", page.Plain(s.Column), humanize.Comma(s.NaNs), humanize.Comma(s.Infinities))
 			said++
 		}
-		if s.Kind == distribution.Number && s.Min != nil && *s.Min == *s.Max && s.Rows > 1 {
-			strong("%s is %s in every row.", page.Plain(s.Column), number(*s.Min))
+		if finite := s.Rows - s.Nulls - s.NaNs - s.Infinities; s.Kind == distribution.Number && s.Min != nil && *s.Min == *s.Max && finite > 1 {
+			where := "every row"
+			if finite < s.Rows {
+				where = fmt.Sprintf("all %s rows that have a finite value", humanize.Comma(finite))
+			}
+			strong("%s is %s in %s.", page.Plain(s.Column), number(*s.Min), where)
 			said++
 		}
 		if before := a.before(s.Column); before != nil {
