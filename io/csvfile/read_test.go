@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -111,6 +112,30 @@ func (g *table) add(b arrow.RecordBatch) error {
 		g.rows = append(g.rows, row)
 	}
 	return nil
+}
+
+// A file of a few bytes takes no room for a large one: of 20,000 of them, that would be most
+// of the run's work.
+func TestSmallFilesTakeLittle(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.csv")
+	if err := os.WriteFile(path, []byte("id,x\n1,2.5\n2,3.5\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	allocated := func(files int) uint64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range files {
+			if _, err := readFile(t, path, lines.Options{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	allocated(1) // what is made once
+	if each := allocated(20) / 20; each > 128<<10 {
+		t.Errorf("a file of 18 bytes takes %d bytes of memory; want at most 128 KiB", each)
+	}
 }
 
 // compare holds what was read to what encoding/csv reads, where that accepts the text:

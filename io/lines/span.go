@@ -70,8 +70,9 @@ type rowProblem struct {
 
 func (s *spanReader) read(ctx context.Context, span block) error {
 	s.ctx, s.span, s.at = ctx, span, span.from
-	if s.buffer == nil {
-		s.buffer = make([]byte, pad+pieceBytes+2*pad)
+	// No more than the span has: of many small files each had a quarter of a MiB to collect.
+	if need := pad + int(min(pieceBytes, span.to-span.from)) + 2*pad; len(s.buffer) < need {
+		s.buffer = make([]byte, need)
 	}
 	s.begin()
 	filled := pad
