@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"time"
 
 	"github.com/dustin/go-humanize"
 
@@ -15,11 +14,12 @@ import (
 	"github.com/millrace/millrace/models"
 )
 
-// madeSizes are the batches of made rows that are measured, and boundSeconds is how long one may
-// take for the next larger one to be run before every run.
+// madeSizes are the batches of made rows that are measured.
 var madeSizes = []int{16, 64, 256}
 
-const boundSeconds = 2e-3
+// boundSeconds is how long the next larger batch may take that is run before every run, where
+// what each tensor of a small one is rounded up to would make too much of a row.
+const boundSeconds = 50e-3
 
 // mostHeldBytes is what ONNX Runtime may hold between the nodes of models, of all workers, where
 // nobody asked for so many rows a batch.
@@ -32,19 +32,23 @@ func (p *Plan) boundBatch(ctx context.Context, s *scoring, c *Choice) {
 	if p.columnar() != nil || s.devices != nil {
 		return
 	}
+	rows, took := 0, 0.0
 	for _, size := range append([]int{1}, madeSizes...) {
-		started := time.Now()
-		row, err := s.weighMade(ctx, size)
-		if err != nil {
-			return
-		}
-		if p.held = int64(row); time.Since(started).Seconds() > boundSeconds {
+		if rows == c.BatchRows || took*float64(size) > boundSeconds {
 			break
 		}
-	}
-	rows := c.BatchRows
-	for rows > 1 && (p.held*int64(rows)*int64(c.Workers) > mostHeldBytes || !p.fits(rows, c.Workers)) {
-		rows /= 2
+		a := trialArm{rows: size}
+		for a.laps == 0 || a.laps == 1 && a.perRow*float64(size) < boundSeconds { // the first plans memory
+			row, err := s.weigh(size, func() error { return s.runMade(ctx, &a) })
+			if err != nil {
+				return
+			}
+			p.held, took = int64(row), a.perRow
+		}
+		rows = c.BatchRows
+		for rows > 1 && (p.held*int64(rows)*int64(c.Workers) > mostHeldBytes || !p.fits(rows, c.Workers)) {
+			rows /= 2
+		}
 	}
 	if rows < c.BatchRows {
 		c.Reason += fmt.Sprintf(", and fewer, as the models hold %s of a row while they score it", humanize.IBytes(uint64(p.held)))
@@ -99,11 +103,6 @@ func (t *trial) measureMade(ctx context.Context) error {
 	}
 	t.settle()
 	return nil
-}
-
-// weighMade is weigh of so many made rows.
-func (s *scoring) weighMade(ctx context.Context, rows int) (float64, error) {
-	return s.weigh(rows, func() error { return s.runMade(ctx, &trialArm{rows: rows}) })
 }
 
 // runMade is a Run of the arm's rows, which are made, and has the arm take its time.

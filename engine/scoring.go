@@ -20,6 +20,9 @@ type scoring struct {
 	pool     *outputPool
 	witness  witness
 
+	weighed int     // rows of the largest batch that was weighed,
+	row     float64 // and what one of them takes, in bytes; see weigh
+
 	duplicates duplicateSource // of the workers made from now on; nil where they are no rejects
 }
 
@@ -178,11 +181,12 @@ func (s *scoring) weigh(rows int, run func() error) (float64, error) {
 	if err := account(func(i int, used, _ int64) { held[i] = -used }); err != nil {
 		return 0, err
 	}
-	if err := run(); err != nil {
-		return 0, err
+	if err := run(); err != nil || rows <= s.weighed { // at most is of the larger one
+		return s.row, err
 	}
 	if err := account(func(i int, _, peak int64) { held[i] += peak }); err != nil {
 		return 0, err
 	}
-	return float64(slices.Max(held))/float64(rows) + float64(s.plan.rowBytes()), nil
+	s.weighed, s.row = rows, float64(slices.Max(held))/float64(rows)+float64(s.plan.rowBytes())
+	return s.row, nil
 }
