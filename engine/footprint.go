@@ -156,7 +156,7 @@ func (p *Plan) footprint() *footprint {
 	f.group = parquetfile.RowGroupBytes
 	if p.Options.Format == format.Parquet {
 		fields := append(slices.Clone(p.Passed), p.knownFields()...)
-		f.group, f.pages = parquetfile.GroupBytes(f.result, fields), parquetfile.PageBytes(fields)
+		f.group, f.pages = parquetfile.GroupBytes(f.result, fields), parquetfile.PageBytes(f.result, fields)
 	}
 	if p.live() {
 		f.rows, f.received = math.MaxInt32, heldBytes

@@ -239,35 +239,45 @@ func (p *Plan) fits(batchRows, workers int) bool {
 	if p.limit == 0 {
 		return true
 	}
-	f, a := p.footprint(), p.allotment()
+	return p.footprint().fits(p.allotment(), batchRows, workers, p.limit)
+}
+
+// fits says whether a run keeps within a limit with another batch size and number of workers.
+func (f *footprint) fits(a allotment, batchRows, workers int, limit int64) bool {
 	a.BatchRows, a.Workers = batchRows, workers
-	return f.estimate(a).Total <= p.limit
+	return f.estimate(a).Total <= limit
 }
 
 // fitSample drops the largest sizes until a trial of them fits into the memory
-// limit, and says how many rows of the input it may hold meanwhile. The trial
+// limit, or those above the default until it takes no more than is usual, and says how many rows of the input it may hold meanwhile. The trial
 // comes before the pipeline: it has the memory of its queues, but needs tensors
 // of every size for every worker.
 func (t *trial) fitSample(sizes []int, most int) ([]int, int) {
 	p := t.plan
-	if p.limit == 0 {
-		return sizes, most
+	f, limit := p.footprint(), p.limit
+	if limit == 0 {
+		if f.device {
+			return sizes, most
+		}
+		limit = p.usualLimit(f.model)
 	}
-	f := p.footprint()
 	for len(sizes) > 1 {
 		a := p.allotment()
 		a.Workers, a.BatchRows, a.WaitingRows = t.workers, 0, 0
 		for _, size := range sizes {
 			a.BatchRows += size
 		}
-		room := p.limit - f.estimate(a).Total
+		room := limit - f.estimate(a).Total
 		largest := sizes[len(sizes)-1]
 		// Half of it for garbage; a mapped span is held whole.
 		rows := room * 2 / 3 / max(f.row, f.stored, 1)
 		if f.mapped {
 			rows -= f.spanRows
 		}
-		if rows >= int64(largest) && p.fits(largest, t.workers) {
+		if p.limit == 0 && largest <= t.base { // which the run takes anyway
+			return sizes, int(min(int64(most), max(rows, int64(largest))))
+		}
+		if rows >= int64(largest) && f.fits(p.allotment(), largest, t.workers, limit) {
 			return sizes, int(min(int64(most), rows))
 		}
 		sizes = sizes[:len(sizes)-1]

@@ -58,7 +58,7 @@ func (t *trial) slopeSizes() (sizes []int) {
 		size *= slopeStep
 	}
 	if len(sizes) > 0 {
-		sizes = slices.Insert(sizes, 0, from)
+		sizes = t.worthwhile(slices.Insert(sizes, 0, from))
 	}
 	if len(sizes) < 2 {
 		return nil

@@ -123,6 +123,18 @@ func trialSizes(base, most int) []int {
 	return slices.Compact(sizes)
 }
 
+// leastColumnRows are the rows below which a batch's columns, where they are manyColumns, are more
+// memory by what says what they are than by their values.
+const leastColumnRows = 256
+
+// worthwhile leaves out sizes that are too small for the columns of the output.
+func (t *trial) worthwhile(sizes []int) []int {
+	if len(t.plan.knownFields()) < manyColumns {
+		return sizes
+	}
+	return slices.DeleteFunc(sizes, func(size int) bool { return size < min(leastColumnRows, t.base) })
+}
+
 // lapRows are the rows of one lap: as many for all sizes up to the default. On
 // devices they are as many batches for all sizes.
 func (t *trial) lapRows(size int) int {
@@ -140,7 +152,7 @@ func (p *Plan) newTrial(ctx context.Context, c *Choice) *trial {
 		return t
 	}
 	t.slope = t.slopeSizes()
-	sizes := trialSizes(t.base, p.mostBatchRows())
+	sizes := t.worthwhile(trialSizes(t.base, p.mostBatchRows()))
 	if t.streams > 0 {
 		sizes = p.deviceTrialSizes(t.base)
 	}

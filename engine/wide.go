@@ -41,7 +41,7 @@ func (p *Plan) usualBatchRows() int {
 	for rows > DefaultBatchRows && p.Dataset.Rows() < int64(rows)*int64(p.Options.Workers)*batchesEach {
 		rows /= 2
 	}
-	for rows > 1 && int64(rows)*max(p.rowBytes(), p.ColumnBytes()/2, 2*p.passedBytes()) > usualTensorBytes {
+	for rows > 1 && int64(rows)*max(p.rowBytes(), p.ColumnBytes()/2, 2*p.resultBytes()) > usualTensorBytes {
 		rows /= 2
 	}
 	return rows

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sort"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -13,16 +14,19 @@ import (
 	"github.com/millrace/millrace/io/format"
 )
 
-// encodeRows are given to arrow-go's encoder at a time: its levels, and what it
-// takes to join batches, are of this many rows.
-const encodeRows = 4 * blockRows
+// encodeRows are given to arrow-go's encoder at a time, or as many as come to encodeBytes: its
+// levels, and what it takes to join batches, are of this many rows.
+const (
+	encodeRows  = 4 * blockRows
+	encodeBytes = 4 << 20
+)
 
 // arrowFile is the groupEncoder of files with any columns: arrow-go's.
 type arrowFile struct {
 	schema  *arrow.Schema // as stored
 	mem     *budget
 	file    *pqarrow.FileWriter
-	pending []arrow.RecordBatch // the row group so far
+	pending [][]arrow.Array // of each column, the row group so far
 }
 
 // keepOpen hides the Close that pqarrow would call.
@@ -33,15 +37,15 @@ func newArrowFile(w io.Writer, s *arrow.Schema, props *parquet.WriterProperties,
 	if err != nil {
 		return nil, err
 	}
-	return &arrowFile{schema: s, mem: mem, file: file}, nil
+	return &arrowFile{schema: s, mem: mem, file: file, pending: make([][]arrow.Array, s.NumFields())}, nil
 }
 
 // add implements groupEncoder. It retains the rows until the row group ends.
 func (f *arrowFile) add(batch arrow.RecordBatch, at, n int) (bytes int64, err error) {
-	piece := batch.NewSlice(int64(at), int64(at+n))
-	f.pending = append(f.pending, piece)
-	for _, c := range piece.Columns() {
-		bytes += dataBytes(c.Data())
+	for i, c := range batch.Columns() {
+		piece := array.NewSlice(c, int64(at), int64(at+n))
+		f.pending[i] = append(f.pending[i], piece)
+		bytes += dataBytes(piece.Data())
 	}
 	return bytes, nil
 }
@@ -53,51 +57,81 @@ func (f *arrowFile) endGroup(int) error {
 		return fmt.Errorf("start row group: %w", err)
 	}
 	for i, field := range f.schema.Fields() {
-		if err := f.column(i, f.pending); err != nil {
+		if err := f.column(i); err != nil {
 			return fmt.Errorf("write column %q: %w", field.Name, err)
 		}
 	}
 	return nil
 }
 
-// column writes a column in arrays of encodeRows rows. Batches do not cross a
-// multiple of blockRows, so the arrays do not depend on how rows were cut.
-func (f *arrowFile) column(i int, batches []arrow.RecordBatch) error {
-	stored := f.schema.Field(i).Type
-	var pieces, blocks []arrow.Array
-	drop := func(arrays []arrow.Array) {
-		for _, a := range arrays {
-			a.Release()
-		}
-	}
-	defer func() { drop(pieces); drop(blocks) }()
-	rows := 0
-	for j, b := range batches {
-		piece, err := toStored(b.Column(i), stored, zeroed{f.mem})
-		if err != nil {
-			return err
-		}
-		pieces = append(pieces, piece)
-		if rows += piece.Len(); rows < encodeRows && j < len(batches)-1 {
-			continue
-		}
-		// A single piece too: what it has beyond its rows (validity without
-		// nulls, values before an offset) would show in the file.
-		block, err := array.Concatenate(pieces, zeroed{f.mem})
+// column writes a column in arrays of encodeRows rows, or of encodeBytes where that is fewer.
+// Batches do not cross a multiple of blockRows, so the arrays do not depend on how rows were
+// cut. What is pending is given back as it is copied.
+func (f *arrowFile) column(i int) error {
+	var blocks []arrow.Array
+	defer func() { release(blocks) }()
+	for len(f.pending[i]) > 0 {
+		block, err := f.block(i)
 		if err != nil {
 			return err
 		}
 		blocks = append(blocks, block)
-		drop(pieces)
-		pieces, rows = pieces[:0], 0
 	}
-	column := arrow.NewChunked(stored, blocks)
+	column := arrow.NewChunked(f.schema.Field(i).Type, blocks)
 	defer column.Release()
 	err := f.file.WriteColumnChunked(column, 0, int64(column.Len()))
 	if errors.Is(err, arrow.ErrInvalid) { // seconds within a list or struct, too many to be milliseconds
 		return fmt.Errorf("%w: %w", format.ErrValue, err)
 	}
 	return err
+}
+
+// block takes the next rows of a column that are encoded at a time, as they are stored.
+func (f *arrowFile) block(i int) (arrow.Array, error) {
+	stored := f.schema.Field(i).Type
+	var pieces []arrow.Array
+	defer func() { release(pieces) }()
+	for rows, bytes := 0, int64(0); rows < encodeRows && bytes < encodeBytes && len(f.pending[i]) > 0; {
+		next := f.pending[i][0]
+		n := min(rowsTo(next.Data(), encodeBytes-bytes), encodeRows-rows)
+		taken := array.NewSlice(next, 0, int64(n))
+		piece, err := toStored(taken, stored, zeroed{f.mem})
+		if err != nil {
+			taken.Release()
+			return nil, err
+		}
+		rows, bytes = rows+n, bytes+dataBytes(taken.Data())
+		taken.Release()
+		pieces = append(pieces, piece)
+		if n < next.Len() {
+			f.pending[i][0] = array.NewSlice(next, int64(n), int64(next.Len()))
+		} else {
+			f.pending[i][0] = nil
+			f.pending[i] = f.pending[i][1:]
+		}
+		next.Release()
+	}
+	// A single piece too: what it has beyond its rows (validity without
+	// nulls, values before an offset) would show in the file.
+	return array.Concatenate(pieces, zeroed{f.mem})
+}
+
+// rowsTo is how many rows of an array come to so many bytes: all of them if they do not.
+func rowsTo(data arrow.ArrayData, bytes int64) int {
+	if dataBytes(data) <= bytes {
+		return data.Len()
+	}
+	return 1 + sort.Search(data.Len()-1, func(k int) bool {
+		cut := array.NewSliceData(data, 0, int64(k+1))
+		defer cut.Release()
+		return dataBytes(cut) >= bytes
+	})
+}
+
+func release(arrays []arrow.Array) {
+	for _, a := range arrays {
+		a.Release()
+	}
 }
 
 // close implements groupEncoder.
@@ -107,9 +141,8 @@ func (f *arrowFile) close() error {
 }
 
 func (f *arrowFile) drop() {
-	for _, b := range f.pending {
-		b.Release()
+	for i := range f.pending {
+		release(f.pending[i])
+		f.pending[i] = nil
 	}
-	clear(f.pending)
-	f.pending = f.pending[:0]
 }

@@ -107,10 +107,11 @@ func nullCount(n *node, nulls int) int {
 // lists finds a list's validity and offsets and builds its values.
 func (a *assembler) lists(n *node) (arrow.ArrayData, error) {
 	l := a.leaves[n.leaf]
-	// Lists are as many as levels at most.
-	validity := a.buffer(int(bitutil.BytesForBits(int64(l.levels))))
+	// Levels are many more where lists are long, and what is made here may wait for a row group.
+	lists := n.slots(l)
+	validity := a.buffer(int(bitutil.BytesForBits(int64(lists))))
 	defer validity.Release()
-	offsets := a.buffer(arrow.Int32Traits.BytesRequired(l.levels + 1))
+	offsets := a.buffer(arrow.Int32Traits.BytesRequired(lists + 1))
 	defer offsets.Release()
 	bits, ends := validity.Bytes(), arrow.Int32Traits.CastFromBytes(offsets.Bytes())
 	clear(bits)
@@ -164,6 +165,16 @@ func (a *assembler) lists(n *node) (arrow.ArrayData, error) {
 		return array.NewData(n.dtype, slots, []*memory.Buffer{nullBits, wide}, []arrow.ArrayData{child}, nullCount(n, nulls), 0), nil
 	}
 	return array.NewData(n.dtype, slots, []*memory.Buffer{nullBits, offsets}, []arrow.ArrayData{child}, nullCount(n, nulls), 0), nil
+}
+
+// slots is how many slots a list has in the levels of a leaf.
+func (n *node) slots(l *leaf) (slots int) {
+	for i := range l.levels {
+		if l.rep(i) < n.levels.rep && l.def(i) >= n.levels.ancestor {
+			slots++
+		}
+	}
+	return slots
 }
 
 // fixedSize checks that every list has as many values as its type says. It

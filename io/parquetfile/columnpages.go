@@ -148,6 +148,7 @@ type encodedPage struct {
 // drop gives the finished pages back.
 func (s *finishedPages) drop() {
 	s.own.free(s.file.mem)
+	s.file.last.free(s.file.mem)
 	clear(s.pages)
 	s.plain, s.pages = false, s.pages[:0]
 }
@@ -204,8 +205,11 @@ func (s *finishedPages) store(page []byte) []byte {
 		return s.storeText(page, bound)
 	}
 	store := &f.kept
-	if f.vary {
+	switch {
+	case f.vary:
 		store = &s.own
+	case f.ending:
+		store = &f.last
 	}
 	packed := s.compress(store.take(f.mem, bound), page)
 	store.keep(len(packed))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sort"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -35,8 +36,11 @@ type flatFile struct {
 	texts     int       // columns of text
 	vary      bool      // values have no common size, or may be long
 	pageBytes int       // of values make a page
+	groupRows int       // of a row group, where that is known; see groupRowsOf
 	dense     []byte    // stepRows values without nulls, of one column at a time
 	kept      pageStore // finished pages of all columns, of a file that does not vary
+	last      pageStore // of such a file, the last page of the column chunk that is being written
+	ending    bool      // a row group is
 	pager     file.PageWriter
 	groups    int
 	failed    bool
@@ -171,13 +175,60 @@ const (
 // pageBytesOf are what a page has of values, in a file of so many columns.
 func pageBytesOf(columns int) int { return min(max(filePageBytes/columns, leastPageBytes), pageBytes) }
 
-// PageBytes are about what the pages take that are being filled, in a file of these columns.
-func PageBytes(fields []arrow.Field) int64 {
+// groupRowsOf is how many rows the row groups of a file of many columns of numbers have; 0 of
+// another file.
+func groupRowsOf(columns []flatColumn, most int64) int {
+	if len(columns) < wideNumbers {
+		return 0
+	}
+	row := int64(0)
+	for _, c := range columns {
+		if varies(c.as, c.width) {
+			return 0
+		}
+		row += int64(max(c.width, 1)) // of a boolean too
+	}
+	blocks := func(bytes int64) int64 { return (bytes/row + wideBlockRows) / wideBlockRows * wideBlockRows }
+	rows := blocks(RowGroupBytes / 2)
+	if rows >= wideGroupRows {
+		rows = blocks(RowGroupBytes)
+	}
+	return int(min(rows, most))
+}
+
+// pageBytesFor are what a page of a column has of values of a width. Where it is known how many
+// rows a row group has, that is an equal part of a column chunk, or whole, all of it: what waits
+// for the end of a row group is then little more than the pages that are being filled.
+func (f *flatFile) pageBytesFor(width int) (bytes int, whole bool) {
+	chunk := f.groupRows * width
+	switch {
+	case chunk == 0:
+		return f.pageBytes, false
+	case chunk <= pageBytes:
+		return chunk, true
+	}
+	pages := (chunk + pageBytes - 1) / pageBytes
+	step := stepsOf(width) * width
+	return ((chunk+pages-1)/pages + step - 1) / step * step, false
+}
+
+// PageBytes are about what the pages take that are being filled, in a file of these columns with
+// rows of so many bytes, beyond what of a row group waits.
+func PageBytes(row int64, fields []arrow.Field) int64 {
 	if len(fields) == 0 {
 		return 0
 	}
+	if len(fields) >= wideNumbers && !slices.ContainsFunc(fields, fieldVaries) {
+		return GroupBytes(row, fields) / 4 // they are what waits, but for classes of buffers
+	}
 	page := pageBytesOf(len(fields))
 	return int64(len(fields)) * int64(page+page/4) // and their last steps, by classes of buffers
+}
+
+// fieldVaries says whether a column's values have no common size, or may be long.
+func fieldVaries(f arrow.Field) bool {
+	as, width, flat := flatType(f.Type)
+	return !flat || varies(as, width)
 }
 
 // storedAsItIs says whether Parquet stores the bytes of the Arrow values.
@@ -214,7 +265,7 @@ func newFlatFile(w io.Writer, ps *pqschema.Schema, md arrow.Metadata, props *par
 	if _, err := io.WriteString(f.out, magic); err != nil {
 		return nil, err
 	}
-	f.pageBytes = pageBytesOf(len(columns))
+	f.pageBytes, f.groupRows = pageBytesOf(len(columns)), groupRowsOf(columns, props.MaxRowGroupLength())
 	f.dense = mem.Allocate(8 * stepRows)
 	fields, converts := make([]arrow.Field, len(columns)), false
 	for i, c := range columns {
@@ -323,8 +374,8 @@ func (f *flatFile) columnError(i int, err error) error {
 
 // endGroup implements groupEncoder.
 func (f *flatFile) endGroup(rows int) error {
-	f.failed = true
-	defer f.kept.free(f.mem)
+	f.failed, f.ending = true, true
+	defer func() { f.kept.free(f.mem); f.ending = false }()
 	group := f.group.AppendRowGroup()
 	for i, c := range f.columns {
 		if err := c.write(i, group.NextColumnChunk()); err != nil {

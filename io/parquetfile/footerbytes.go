@@ -17,7 +17,7 @@ import (
 type footerBytes struct {
 	before, between, after []byte // what stands around the number of rows and the row groups
 	rows                   int64
-	groups                 []byte
+	groups                 [][]byte // of each footer that was added: joined they would be copied as they grow
 	count                  int
 }
 
@@ -45,8 +45,8 @@ func (f *footerBytes) add(footer *metadata.FileMetaData) error {
 	}
 	f.rows += footer.NumRows
 	f.count += len(w.groups)
-	for _, g := range w.groups {
-		f.groups = append(f.groups, b[g.from:g.to]...)
+	if len(w.groups) > 0 { // one after the other
+		f.groups = append(f.groups, bytes.Clone(b[w.groups[0].from:w.groups[len(w.groups)-1].to]))
 	}
 	return nil
 }
@@ -62,25 +62,31 @@ func walkInOrder(b []byte) (*thriftWalk, error) {
 
 // writeTo writes the footer and what follows it in the file.
 func (f *footerBytes) writeTo(w io.Writer) error {
-	b := footerOf(f.before, f.rows, f.between, f.count, f.groups, f.after)
-	if int64(len(b)) > math.MaxUint32 {
+	head := footerHead(f.before, f.rows, f.between, f.count)
+	size := int64(len(head) + len(f.after))
+	for _, g := range f.groups {
+		size += int64(len(g))
+	}
+	if size > math.MaxUint32 {
 		return errors.New("the footer is larger than a Parquet file can have; write fewer columns, or several files (--target-file-size)")
 	}
-	_, err := w.Write(append(binary.LittleEndian.AppendUint32(b, uint32(len(b))), magic...))
-	return err
+	tail := append(binary.LittleEndian.AppendUint32(slices.Clone(f.after), uint32(size)), magic...)
+	for _, piece := range slices.Concat([][]byte{head}, f.groups, [][]byte{tail}) {
+		if _, err := w.Write(piece); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// footerOf is a footer of so many row groups, of which one at least is in groups, with what
-// stands around its number of rows and them.
-func footerOf(before []byte, rows int64, between []byte, count int, groups, after []byte) []byte {
+// footerHead is what a footer of so many row groups, one at least, has before them.
+func footerHead(before []byte, rows int64, between []byte, count int) []byte {
 	b := binary.AppendUvarint(slices.Clone(before), uint64(rows)<<1) // as Thrift has a number that is not negative
 	b = append(b, between...)
 	if count < 15 {
-		b = append(b, byte(count)<<4|thriftStruct)
-	} else {
-		b = binary.AppendUvarint(append(b, 15<<4|thriftStruct), uint64(count))
+		return append(b, byte(count)<<4|thriftStruct)
 	}
-	return append(append(b, groups...), after...)
+	return binary.AppendUvarint(append(b, 15<<4|thriftStruct), uint64(count))
 }
 
 // eachGroup gives a footer of each of a footer's row groups, by itself; one of none, if there
@@ -95,7 +101,8 @@ func eachGroup(b []byte, give func(*metadata.FileMetaData) error) error {
 		groups = []walked{{}}
 	}
 	for _, g := range groups {
-		one := footerOf(b[:w.rows.from], 0, b[w.rows.to:w.rowGroups.from], min(len(w.groups), 1), b[g.from:g.to], b[w.rowGroups.to:])
+		head := footerHead(b[:w.rows.from], 0, b[w.rows.to:w.rowGroups.from], min(len(w.groups), 1))
+		one := slices.Concat(head, b[g.from:g.to], b[w.rowGroups.to:])
 		footer, err := metadata.NewFileMetaData(one, nil)
 		if err != nil {
 			return damaged("footer: %v", err)

@@ -141,9 +141,3 @@ func readAll(r format.Reader, columns []int, chunkRows int, mem memory.Allocator
 	}
 	return out, total, nil
 }
-
-func release(arrays []arrow.Array) {
-	for _, a := range arrays {
-		a.Release()
-	}
-}

@@ -23,6 +23,8 @@ type numberEncoder struct {
 	finishedPages
 	pageRows
 	page  []byte // head bytes that are free, then the values so far; made for the first rows
+	full  int    // bytes of values that make a page
+	whole bool   // a page has all values of a column chunk
 	steps int    // rows between looks at the page's size
 	step  int    // rows since the last
 
@@ -32,13 +34,17 @@ type numberEncoder struct {
 }
 
 func newNumberEncoder(f *flatFile, c flatColumn) *numberEncoder {
-	steps := min(stepRows, max(wordBytes*stepRows/c.width, 1)) // no more bytes than of values of 8, or one row
 	head := leastHeadBytes
+	full, whole := f.pageBytesFor(c.width)
 	if c.nullable {
-		head = min(head+levelBytes(2*f.pageBytes/c.width), headBytes)
+		head = min(head+levelBytes(2*full/c.width), headBytes)
 	}
-	return &numberEncoder{finishedPages: finishedPages{file: f, flatColumn: c, head: head}, steps: steps, extent: newExtent(c)}
+	return &numberEncoder{finishedPages: finishedPages{file: f, flatColumn: c, head: head}, full: full, whole: whole, steps: stepsOf(c.width), extent: newExtent(c)}
 }
+
+// stepsOf is how many rows of values of a width are encoded between looks at a page's size: no more
+// bytes than of values of 8, or one row.
+func stepsOf(width int) int { return min(stepRows, max(wordBytes*stepRows/width, 1)) }
 
 // free implements columnEncoder.
 func (e *numberEncoder) free() {
@@ -61,7 +67,7 @@ func (e *numberEncoder) spare() int {
 	switch {
 	case e.encoding == parquet.Encodings.DeltaBinaryPacked:
 		return max(spareBytes, e.width)
-	case !e.nullable && e.file.pageBytes%step == 0: // the last step fills it
+	case e.whole || !e.nullable && e.full%step == 0: // the last step fills it
 		return 0
 	}
 	return step
@@ -78,21 +84,43 @@ func (e *numberEncoder) add(data arrow.ArrayData, at, n int, dense []byte) error
 	if err != nil {
 		return err
 	}
-	if e.page == nil {
-		e.page = e.file.mem.Allocate(e.head + e.file.pageBytes + e.spare())
-		e.begin()
-	}
 	for from.left > 0 {
-		k := min(from.left, e.steps-e.step)
-		e.encode(&from, k, dense)
-		if e.step += k; e.step == e.steps {
+		if e.step == e.steps {
 			e.step = 0
-			if len(e.values) >= e.file.pageBytes || e.rows >= mostPageRows {
+			if len(e.values) >= e.full || e.rows >= mostPageRows {
 				e.end()
 			}
 		}
+		k := min(from.left, e.steps-e.step)
+		e.makeRoom(k)
+		e.encode(&from, k, dense)
+		e.step += k
 	}
 	return nil
+}
+
+// makeRoom makes room for the next n rows in the page: for all that it is to have, or of one that
+// has a whole column chunk, four times what it had. A file of a few rows of thousands of columns, of
+// which a trial has several, needs no more.
+func (e *numberEncoder) makeRoom(n int) {
+	most, need := e.full+e.spare(), len(e.values)+n*e.width
+	if e.encoding == parquet.Encodings.DeltaBinaryPacked {
+		need += spareBytes
+	}
+	if need = min(need, most); e.page != nil && need <= cap(e.values) {
+		return
+	}
+	room := most
+	if e.whole {
+		room = min(most, max(need, 4*cap(e.values)))
+	}
+	mem, fresh := e.file.mem, e.page == nil
+	page := mem.Allocate(e.head + room)
+	values := append(page[e.head:e.head:cap(page)], e.values...)
+	mem.Free(e.page)
+	if e.page, e.values = page, values; fresh {
+		e.begin()
+	}
 }
 
 // encode appends the next n rows to the page.

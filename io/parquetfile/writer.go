@@ -61,10 +61,7 @@ func GroupBytes(row int64, fields []arrow.Field) int64 {
 
 // endByHalf says whether row groups of long rows end by half of RowGroupBytes.
 func endByHalf(fields []arrow.Field) bool {
-	return len(fields) >= wideNumbers || slices.ContainsFunc(fields, func(f arrow.Field) bool {
-		as, width, flat := flatType(f.Type)
-		return !flat || varies(as, width)
-	})
+	return len(fields) >= wideNumbers || slices.ContainsFunc(fields, fieldVaries)
 }
 
 // codecs are the names that format.WriteOptions.Compression takes.
