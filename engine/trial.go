@@ -97,6 +97,7 @@ type trial struct {
 	reading sync.WaitGroup // of sample, until it has it, or is unable
 	sample  *sample
 	arms    []*trialArm
+	parts   []*partWriter // of each worker, which all arms write to: a row group may wait in each
 }
 
 // trialArm is one batch size in a trial, and on devices a number of streams.
@@ -360,10 +361,11 @@ func (t *trial) arm(rows int) *trialArm {
 		defer func() { t.scoring.memory = devices.host.memory }()
 	}
 	t.scoring.usePool(2 * t.workers) // of buffers of the arm's size
-	for range t.workers {
-		a.workers = append(a.workers, trialWorker{
-			worker: t.scoring.worker(rows, &Progress{}), part: t.plan.newCollector(nil, &Progress{}).begin(0),
-		})
+	for i := range t.workers {
+		if i == len(t.parts) {
+			t.parts = append(t.parts, t.plan.newCollector(nil, &Progress{}).begin(0))
+		}
+		a.workers = append(a.workers, trialWorker{worker: t.scoring.worker(rows, &Progress{}), part: t.parts[i]})
 	}
 	t.arms = append(t.arms, a)
 	return a
@@ -496,12 +498,14 @@ func (t *trial) drop() {
 		}
 		releaseBatches(a.batches)
 		for _, w := range a.workers {
-			_ = w.close()      // tensors over memory of ours: closing has no effect beyond it
-			_ = w.part.abort() // of what went into nothing
+			_ = w.close() // tensors over memory of ours: closing has no effect beyond it
 		}
 		if a.memory != nil {
 			a.memory.free()
 		}
 	}
-	t.arms = nil
+	for _, part := range t.parts {
+		_ = part.abort() // of what went into nothing
+	}
+	t.arms, t.parts = nil, nil
 }

@@ -14,6 +14,8 @@ const (
 	spareBytes = (stepRows/kernel.BlockValues + 1) * deltaBlockBytes
 	// mostPageRows end a page of few bytes, as of equal numbers or of nulls.
 	mostPageRows = 1 << 20
+	// firstRoom is the part of a page that has room at first, 1 in so many bytes.
+	firstRoom = 8
 )
 
 // numberEncoder is the columnEncoder of values of a fixed width: numbers of 4 or 8 bytes, and
@@ -99,9 +101,9 @@ func (e *numberEncoder) add(data arrow.ArrayData, at, n int, dense []byte) error
 	return nil
 }
 
-// makeRoom makes room for the next n rows in the page: for all that it is to have, or of one that
-// has a whole column chunk, four times what it had. A file of a few rows of thousands of columns, of
-// which a trial has several, needs no more.
+// makeRoom makes room for the next n rows in the page: for all that it is to have, but at first for
+// a part of that where a page has a whole column chunk. Files of a few rows of thousands of columns
+// need no more, and what is outgrown is kept for others for a while.
 func (e *numberEncoder) makeRoom(n int) {
 	most, need := e.full+e.spare(), len(e.values)+n*e.width
 	if e.encoding == parquet.Encodings.DeltaBinaryPacked {
@@ -111,8 +113,8 @@ func (e *numberEncoder) makeRoom(n int) {
 		return
 	}
 	room := most
-	if e.whole {
-		room = min(most, max(need, 4*cap(e.values)))
+	if e.whole && e.page == nil {
+		room = max(need, most/firstRoom)
 	}
 	mem, fresh := e.file.mem, e.page == nil
 	page := mem.Allocate(e.head + room)
