@@ -94,7 +94,11 @@ const waitingBytes = 32 << 20
 // allowed and find room, but two batches of each worker in any case. resultBytes
 // is the size of a row of the output.
 func waitingRows(allowed, resultBytes int64, workers, batchRows int) int64 {
-	return max(min(allowed, waitingBytes/max(resultBytes, 1)), 2*int64(workers)*int64(batchRows))
+	most := int64(waitingBytes)
+	if resultBytes >= wideRowBytes { // whose writer has pages of all columns, and pauses for fewer rows
+		most /= 2
+	}
+	return max(min(allowed, most/max(resultBytes, 1)), 2*int64(workers)*int64(batchRows))
 }
 
 // waitingRows is the run's.

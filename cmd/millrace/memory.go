@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -93,6 +94,9 @@ func limitHeap(plan *engine.Plan) (restore func()) {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return func() {}
 	}
+	if !plan.Limited() {
+		limit = max(limit-filePagesBeyondUsual(), limit/2)
+	}
 	if ballasted() {
 		limit += ballastBytes
 	}
@@ -115,6 +119,33 @@ func limitHeap(plan *engine.Plan) (restore func()) {
 		<-stopped
 		debug.SetMemoryLimit(before)
 	}
+}
+
+// Pages of this program's file and of ONNX Runtime's are resident: so many before a run with what
+// estimates count on, and at most more where the page cache has files in large pieces.
+const (
+	usualFilePages = 68 << 20
+	moreFilePages  = 48 << 20
+)
+
+// filePagesBeyondUsual are bytes of such pages that estimates do not know of, which leave the heap less.
+func filePagesBeyondUsual() int64 {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	return filePagesBeyond(string(status))
+}
+
+// filePagesBeyond is that of a process whose status is as proc_pid_status(5) has it.
+func filePagesBeyond(status string) int64 {
+	_, after, _ := strings.Cut(status, "\nRssFile:")
+	kib, _, _ := strings.Cut(strings.TrimSpace(after), " ")
+	n, err := strconv.ParseInt(kib, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return min(max(n<<10-usualFilePages, 0), moreFilePages)
 }
 
 // What is left between the heap in use and the soft limit, at least: more where the heap is

@@ -33,3 +33,20 @@ func TestRoomAboveAHeap(t *testing.T) {
 	runtime.GC()
 	wait("no such heap any more", func(limit int64) bool { return limit == planned })
 }
+
+// The heap is left less where more of the program's own files is resident than estimates count on.
+func TestFilePagesBeyondUsual(t *testing.T) {
+	for _, c := range []struct {
+		about, status string
+		want          int64
+	}{
+		{"fewer than usual", "VmRSS:\t  90000 kB\nRssAnon:\t   50000 kB\nRssFile:\t   40000 kB\n", 0},
+		{"in large pieces", "VmRSS:\t 150000 kB\nRssFile:\t   96256 kB\nRssShmem:\t       0 kB\n", 94<<20 - usualFilePages},
+		{"a mapped input too", "Name:\tmillrace\nRssFile:\t 9000000 kB\n", moreFilePages},
+		{"a kernel that does not say", "VmRSS:\t 150000 kB\n", 0},
+	} {
+		if got := filePagesBeyond(c.status); got != c.want {
+			t.Errorf("%s: filePagesBeyond = %d; want %d", c.about, got, c.want)
+		}
+	}
+}
