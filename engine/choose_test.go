@@ -15,6 +15,7 @@ import (
 	"github.com/millrace/millrace/engine/ort/orttest"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/models"
 )
 
 // sampleRun is a run of a reference model over the flights sample, repeated
@@ -303,5 +304,51 @@ func TestTrialOfBadRows(t *testing.T) {
 	_ = s.close()
 	if plan.choice.Source != ChosenByDefault || !strings.Contains(plan.choice.Reason, "could not be scored") {
 		t.Errorf("chose %+v; want the default, because the rows cannot be scored", plan.choice)
+	}
+}
+
+// Batches of hundreds of output columns are tried from a size on at which these are mostly values.
+func TestTrialOfManyColumns(t *testing.T) {
+	for _, c := range []struct {
+		columns int64
+		base    int
+		want    []int
+	}{
+		{manyColumns, 512, []int{512, 2048}},
+		{manyColumns, 64, []int{64, 256}},
+		{manyColumns - 1, 512, []int{32, 128, 512, 2048}},
+	} {
+		plan := &Plan{outputs: []outputSpec{{value: models.Value{Name: "p", Elem: models.Float32}, layout: LayoutColumns, item: []int64{c.columns}}}}
+		if got := (&trial{plan: plan, base: c.base}).worthwhile(trialSizes(c.base, 1<<20)); !slices.Equal(got, c.want) {
+			t.Errorf("%d columns, %d rows by default: %v; want %v", c.columns, c.base, got, c.want)
+		}
+	}
+}
+
+// A trial without a limit tries no size above the default with which a run takes more than is usual.
+func TestTrialKeepsWithinTheUsual(t *testing.T) {
+	plan, err := NewPlan(t.Context(), sampleRun(t, "flights_linear", 40))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := plan.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	plan.limit = 0
+	const huge = 1 << 22
+	for _, c := range []struct {
+		base        int
+		sizes, want []int
+	}{
+		{512, []int{128, 512, 2048}, []int{128, 512, 2048}},
+		{512, []int{128, 512, huge}, []int{128, 512}},
+		{huge, []int{512, huge}, []int{512, huge}}, // was asked for
+	} {
+		trial := &trial{plan: plan, workers: 2, base: c.base, cpu: true}
+		if got, held := trial.fitSample(slices.Clone(c.sizes), huge); !slices.Equal(got, c.want) || held < c.want[len(c.want)-1] {
+			t.Errorf("a default of %d: %v of %d rows; want %v", c.base, got, held, c.want)
+		}
 	}
 }

@@ -389,3 +389,22 @@ func writeNotes(t *testing.T, path, note, compression string) {
 		t.Fatal(err)
 	}
 }
+
+// Fewer bytes wait of wide rows, but two batches of each worker in any case.
+func TestWaitingRows(t *testing.T) {
+	for _, c := range []struct {
+		about  string
+		result int64
+		batch  int
+		want   int64
+	}{
+		{"narrow", 8, 4096, rowGroupRows},
+		{"narrow, and fewer than are allowed", 256, 4096, waitingBytes / 256},
+		{"wide", 8192, 512, waitingBytes / 2 / 8192},
+		{"wide, in large batches", 8192, 4096, 2 * 2 * 4096},
+	} {
+		if got := waitingRows(rowGroupRows, c.result, 2, c.batch); got != c.want {
+			t.Errorf("%s: %d rows wait; want %d", c.about, got, c.want)
+		}
+	}
+}
