@@ -93,9 +93,14 @@ func (c *collector) newOneFile(part int, schema *arrow.Schema) (*oneFile, error)
 	return &oneFile{part: part, file: file, writer: writer}, nil
 }
 
-// newNoFile encodes as oneFile does, into nothing.
+// newNoFile encodes as oneFile does, into nothing; of wide rows in smaller row groups, of which
+// each worker of a trial has one.
 func (c *collector) newNoFile(schema *arrow.Schema) (*oneFile, error) {
-	writer, err := writers[c.plan.Options.Format](io.Discard, schema, c.plan.Options.writing())
+	opts := c.plan.Options.writing()
+	if c.plan.resultBytes() >= wideRowBytes {
+		opts.RowGroupRows = leastStepRows
+	}
+	writer, err := writers[c.plan.Options.Format](io.Discard, schema, opts)
 	if err != nil {
 		return nil, err
 	}
