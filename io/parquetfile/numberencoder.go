@@ -118,7 +118,8 @@ func (e *numberEncoder) makeRoom(n int) {
 	}
 	mem, fresh := e.file.mem, e.page == nil
 	page := mem.Allocate(e.head + room)
-	values := append(page[e.head:e.head:cap(page)], e.values...)
+	values := page[e.head : e.head+len(e.values) : cap(page)]
+	copy(values, e.values)
 	mem.Free(e.page)
 	if e.page, e.values = page, values; fresh {
 		e.begin()

@@ -91,8 +91,9 @@ func TestManyNumbersOfAllWidths(t *testing.T) {
 		{arrow.PrimitiveTypes.Float64, 5000, 1_100},
 	} {
 		t.Run(fmt.Sprintf("%d of %s", c.columns, c.t), func(t *testing.T) {
-			var files [][]byte
-			for _, cut := range []int{256, 1000} {
+			cuts := []int{256, 1000}
+			files := make([][]byte, 0, len(cuts))
+			for _, cut := range cuts {
 				var out bytes.Buffer
 				var w format.Writer
 				for at := 0; at < c.rows; at += cut {
@@ -209,8 +210,9 @@ func TestListsOfListsAreWrittenInLittleMemory(t *testing.T) {
 func TestListsOfListsAreCutAnyhow(t *testing.T) {
 	batch := listsOfLists(memory.DefaultAllocator, 1500) // 12 MiB
 	defer batch.Release()
-	var files [][]byte
-	for _, cut := range []int64{1500, 7, 256} {
+	cuts := []int64{1500, 7, 256}
+	files := make([][]byte, 0, len(cuts))
+	for _, cut := range cuts {
 		var out bytes.Buffer
 		w, err := NewWriter(&out, batch.Schema(), format.WriteOptions{})
 		if err != nil {
