@@ -143,11 +143,11 @@ func (s *Server) kept() (string, error) {
 		return "", fmt.Errorf("initdb: %w\n%s", err, out)
 	}
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return fresh, nil //nolint:nilerr // it is there, and the next test makes its own
+		return fresh, nil // and the next test makes its own
 	}
 	own, err := os.MkdirTemp(filepath.Dir(name), "pgtest-")
 	if err != nil {
-		return fresh, nil //nolint:nilerr // as above
+		return fresh, nil
 	}
 	defer os.RemoveAll(own)
 	if err := os.CopyFS(filepath.Join(own, "data"), os.DirFS(fresh)); err != nil {
