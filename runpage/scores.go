@@ -77,7 +77,8 @@ func change(before, now float64) string {
 	if d < 0 {
 		sign = "−"
 	}
-	if a := math.Abs(d); a >= 1000 && a < 1e15 {
+	whole := before == math.Trunc(before) && now == math.Trunc(now) // of counts
+	if a := math.Abs(d); (whole || a >= 1000) && a < 1e15 {
 		return sign + page.Whole(a)
 	}
 	return sign + strings.ReplaceAll(page.Significant(math.Abs(d)), "-", "−")
