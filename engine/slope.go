@@ -16,6 +16,7 @@ const (
 	slopeFrom  = 64 // rows, or fewer, where fewer may be scored twice
 	slopeStep  = 4  // from one size to the next
 	slopeLeast = 2 * time.Millisecond
+	slopeLap   = time.Millisecond // of several batches, at most about
 	// slopeGain is by how much a size must beat the one before it for batches to cost something
 	// by themselves: the few rows that may be scored twice tell no less from noise.
 	slopeGain = 1.35
@@ -82,17 +83,22 @@ func (t *trial) measureSlope(ctx context.Context, started time.Time) (err error)
 	if t.row, err = t.scoring.weigh(batch.Rows, func() error { return second.workers[0].process(ctx, batch, t.plan) }); err != nil {
 		return unscorable(err)
 	}
-	// In turn, and with as many rows, so that none finds a warmer cache than the other; and
-	// again where the first may only have been disturbed.
-	for round := 0; round < slopeLaps || round < 2*slopeLaps && first.perRow > second.perRow*slopeGain; round++ {
-		for _, a := range []*trialArm{first, second} {
-			if err := t.lap(ctx, a, second.rows*t.workers); err != nil {
-				return unscorable(err)
-			}
+	// In turn, and with as many rows, so that none finds a warmer cache than the other, but
+	// where a batch takes long by itself; and again where the first may only have been disturbed.
+	budget := math.Inf(1)
+	for round := 0; round < slopeLaps || round < 2*slopeLaps && first.perRow > second.perRow*slopeGain && time.Since(started).Seconds() < budget; round++ {
+		rows := second.rows
+		if max(first.perRow, t.probed)*float64(rows) > slopeLap.Seconds() {
+			rows = first.rows
 		}
+		if err := t.lap(ctx, first, rows*t.workers); err != nil {
+			return unscorable(err)
+		}
+		if err := t.lap(ctx, second, second.rows*t.workers); err != nil {
+			return unscorable(err)
+		}
+		budget = min(min(first.perRow, second.perRow)*float64(t.plan.Dataset.Rows())/float64(t.workers)*trialShare, t.most.Seconds())
 	}
-	run := min(first.perRow, second.perRow) * float64(t.plan.Dataset.Rows()) / float64(t.workers)
-	budget := min(run*trialShare, t.most.Seconds())
 	if budget < slopeLeast.Seconds() && t.row*float64(t.base) <= cacheBytes {
 		return t.tooSoon()
 	}

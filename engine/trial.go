@@ -91,6 +91,7 @@ type trial struct {
 	unable  error         // why there can be no trial, in words
 	dear    bool          // it is what reading the first rows costs
 	slope   []int         // sizes of a slope, which is measured first; none where there can be none
+	probed  float64       // seconds of a row in batches of very few
 	small   []trialArm    // of the slope, measured, without what they worked with
 	row     float64       // bytes that a row of a batch takes while it is scored; 0 where that is not known
 
@@ -310,6 +311,7 @@ func (t *trial) probe(ctx context.Context, size, rows int) error {
 			return unscorable(err)
 		}
 	}
+	t.probed = a.perRow
 	if a.perRow*float64(rows) > t.most.Seconds() && !math.IsInf(a.perRow, 1) {
 		return noRoundsError{fmt.Errorf("a measurement would have taken more than %s", t.most)}
 	}
