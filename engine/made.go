@@ -58,13 +58,8 @@ func (p *Plan) boundBatch(ctx context.Context, s *scoring, c *Choice) {
 
 // lower has a trial know a default that was bounded since it began.
 func (t *trial) lower(rows int) {
-	if rows == t.base {
-		return
-	}
-	t.base, t.first = rows, rows
-	if t.sizes != nil {
-		t.sizes = nearSizes(rows, rows)
-	}
+	t.first = rows
+	t.goAround(rows)
 	for len(t.slope) > 0 && t.slope[len(t.slope)-1] > rows {
 		t.slope = t.slope[:len(t.slope)-1]
 	}
@@ -84,16 +79,16 @@ func (t *trial) measureMade(ctx context.Context) error {
 		if size > t.base || float64(slopeLaps*size*len(madeSizes)) > rows*trialShare {
 			break
 		}
-		a := trialArm{rows: size}
+		a := &trialArm{rows: size}
 		for range slopeLaps {
 			var err error
-			if t.row, err = t.scoring.weigh(size, func() error { return t.scoring.runMade(ctx, &a) }); err != nil {
+			if t.row, err = t.scoring.weigh(size, func() error { return t.scoring.runMade(ctx, a) }); err != nil {
 				return errors.Join(t.unable, unscorable(err))
 			}
 		}
 		a.perRow += columnCut * float64(len(t.plan.Columns)) / float64(size)
 		t.small = append(t.small, a)
-		if i+1 < len(madeSizes) && float64(slopeLaps*madeSizes[i+1])*a.perRow > min(rows/float64(t.workers)*a.perRow*trialShare, t.most.Seconds()) {
+		if i+1 < len(madeSizes) && float64(slopeLaps*madeSizes[i+1])*a.perRow > t.allowed(a.perRow).Seconds() {
 			break
 		}
 	}

@@ -248,10 +248,10 @@ func (f *footprint) fits(a allotment, batchRows, workers int, limit int64) bool 
 	return f.estimate(a).Total <= limit
 }
 
-// fitSample drops the largest sizes until a trial of them fits into the memory
-// limit, or those above the default until it takes no more than is usual, and says how many rows of the input it may hold meanwhile. The trial
-// comes before the pipeline: it has the memory of its queues, but needs tensors
-// of every size for every worker.
+// fitSample drops the largest sizes until a trial of them fits into the memory limit, or,
+// without one, those above the default until it takes no more than is usual, and says how
+// many rows of the input it may hold meanwhile. The trial comes before the pipeline: it has
+// the memory of its queues, but needs tensors of every size for every worker.
 func (t *trial) fitSample(sizes []int, most int) ([]int, int) {
 	p := t.plan
 	f, limit := p.footprint(), p.limit

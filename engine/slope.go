@@ -97,7 +97,7 @@ func (t *trial) measureSlope(ctx context.Context, started time.Time) (err error)
 		if err := t.lap(ctx, second, second.rows*t.workers); err != nil {
 			return unscorable(err)
 		}
-		budget = min(min(first.perRow, second.perRow)*float64(t.plan.Dataset.Rows())/float64(t.workers)*trialShare, t.most.Seconds())
+		budget = t.allowed(min(first.perRow, second.perRow)).Seconds()
 	}
 	if budget < slopeLeast.Seconds() && t.row*float64(t.base) <= cacheBytes {
 		return t.tooSoon()
@@ -118,7 +118,7 @@ func (t *trial) measureSlope(ctx context.Context, started time.Time) (err error)
 		}
 	}
 	for _, a := range t.arms {
-		t.small = append(t.small, trialArm{rows: a.rows, laps: a.laps, perRow: a.perRow})
+		t.small = append(t.small, &trialArm{rows: a.rows, laps: a.laps, perRow: a.perRow})
 	}
 	t.settle()
 	return nil
@@ -126,7 +126,11 @@ func (t *trial) measureSlope(ctx context.Context, started time.Time) (err error)
 
 // settle has rounds go around what the slope says, if that is below the default.
 func (t *trial) settle() {
-	base := batchOn(t.small, t.plan.Dataset.Rows(), t.workers, t.base, t.row)
+	t.goAround(batchOn(t.small, t.plan.Dataset.Rows(), t.workers, t.base, t.row))
+}
+
+// goAround has rounds go around a size, if it is another than they would.
+func (t *trial) goAround(base int) {
 	if base == t.base {
 		return
 	}
@@ -149,10 +153,10 @@ func nearSizes(base, most int) (sizes []int) {
 // costs beside itself is least. That is a share of what its batch costs by itself, and by handing
 // it on; what it takes longer beyond the caches; and, as all batches are as long and the last
 // ones leave half a batch of each worker's time unused in the mean, of that.
-func batchOn(arms []trialArm, rows int64, workers, most int, bytes float64) int {
+func batchOn(arms []*trialArm, rows int64, workers, most int, bytes float64) int {
 	first, second := arms[0], arms[1]
 	own := handedOn // seconds, of a batch
-	row := slices.MinFunc(arms, func(a, b trialArm) int { return byTime(&a, &b) }).perRow
+	row := slices.MinFunc(arms, byTime).perRow
 	if first.perRow > second.perRow*slopeGain {
 		measured := (first.perRow - second.perRow) / (1/float64(first.rows) - 1/float64(second.rows))
 		own += measured

@@ -53,9 +53,9 @@ func TestBatchOn(t *testing.T) {
 		{"measured until they are no faster", arms{64: 7e-6, 256: 2.5e-6, 1024: 1.4e-6, 4096: 1.2e-6}, 10_000_000, 100, 4096},
 		{"wide, and what a row takes is lost in the batch's own", arms{4: 1e-3, 16: 0.24e-3}, 1_000_000, 16384, 1024},
 	} {
-		var all []trialArm
+		var all []*trialArm
 		for _, n := range slices.Sorted(maps.Keys(c.arms)) {
-			all = append(all, trialArm{rows: n, perRow: c.arms[n]})
+			all = append(all, &trialArm{rows: n, perRow: c.arms[n]})
 		}
 		if got := batchOn(all, c.rows, 2, 4096, c.bytes); got != c.want {
 			t.Errorf("%s: %d rows; want %d", c.about, got, c.want)

@@ -92,7 +92,7 @@ type trial struct {
 	dear    bool          // it is what reading the first rows costs
 	slope   []int         // sizes of a slope, which is measured first; none where there can be none
 	probed  float64       // seconds of a row in batches of very few
-	small   []trialArm    // of the slope, measured, without what they worked with
+	small   []*trialArm   // of the slope, measured, without what they worked with
 	row     float64       // bytes that a row of a batch takes while it is scored; 0 where that is not known
 
 	reading sync.WaitGroup // of sample, until it has it, or is unable
@@ -243,12 +243,12 @@ func (t *trial) run(ctx context.Context, started time.Time) error {
 	if t.unable != nil {
 		return noRoundsError{t.unable}
 	}
-	p, sizes, rows := t.plan, t.sizes, t.rows
+	sizes, rows := t.sizes, t.rows
 	rate, err := t.rate(ctx)
 	if err != nil {
 		return err
 	}
-	budget := min(time.Duration(float64(p.Dataset.Rows())/rate*trialShare*float64(time.Second)), t.most)
+	budget := t.allowed(float64(t.workers) / rate)
 	if budget < trialLeast {
 		return noRoundsError{t.tooSoon()}
 	}
@@ -268,17 +268,23 @@ func (t *trial) run(ctx context.Context, started time.Time) error {
 		return unscorable(err)
 	}
 	rate = max(rate, float64(t.workers)/arms[slices.Index(sizes, t.base)].perRow)
-	budget = min(budget, time.Duration(float64(p.Dataset.Rows())/rate*trialShare*float64(time.Second)))
+	budget = min(budget, t.allowed(float64(t.workers)/rate))
 	if t.streams > 0 {
 		return unscorable(t.onDevices(ctx, arms, started.Add(budget)))
 	}
 	return unscorable(t.rounds(ctx, arms, started.Add(budget)))
 }
 
+// allowed is how long a trial may take of a run in which a row takes a worker so many seconds.
+func (t *trial) allowed(perRow float64) time.Duration {
+	seconds := perRow * float64(t.plan.Dataset.Rows()) / float64(t.workers) * trialShare
+	return time.Duration(min(seconds, t.most.Seconds()) * float64(time.Second))
+}
+
 // rate is about how many rows all workers score in a second, of small batches.
 func (t *trial) rate(ctx context.Context) (float64, error) {
 	if len(t.small) > 0 {
-		return float64(t.workers) / slices.MinFunc(t.small, func(a, b trialArm) int { return byTime(&a, &b) }).perRow, nil
+		return float64(t.workers) / slices.MinFunc(t.small, byTime).perRow, nil
 	}
 	warm := t.sizes[0]
 	if err := t.probe(ctx, warm, 2*warm); err != nil {
